@@ -1,0 +1,22 @@
+"""What the doors lead to."""
+
+from dataclasses import dataclass
+
+from imperal_host.catalog.catalog import Catalog
+from imperal_host.gateway.gateway import Gateway
+from imperal_host.gateway.store import Bindings, Layers
+from imperal_host.kernel.dispatch import Kernel
+from imperal_host.ledger.ledger import Ledger
+from imperal_host.tokens import Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    tokens: Tokens
+    catalog: Catalog
+    kernel: Kernel
+    gateway: Gateway
+    bindings: Bindings
+    layers: Layers
+    ledger: Ledger
+    body_bytes_max: int

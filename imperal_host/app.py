@@ -1,0 +1,188 @@
+"""The composition root: settings become a host. Only here are concrete classes named."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.applications import Starlette
+
+from imperal_host.api.rooms import Rooms
+from imperal_host.api.routes import build
+from imperal_host.billing.account import Account
+from imperal_host.billing.price import BUILT_IN as BUILT_IN_PRICES
+from imperal_host.billing.price import Price, PriceTable
+from imperal_host.catalog.catalog import Catalog
+from imperal_host.catalog.discovery import discover
+from imperal_host.clock import Clock, SystemClock
+from imperal_host.errors import ExtensionLoadError, SetupError
+from imperal_host.gateway.addresses import AddressGuard
+from imperal_host.gateway.egress import Egress, make_transport
+from imperal_host.gateway.gateway import Gateway, LocalModel
+from imperal_host.gateway.providers.base import Vendor
+from imperal_host.gateway.providers.vendors import BUILT_IN as BUILT_IN_VENDORS
+from imperal_host.gateway.store import Bindings, Layers
+from imperal_host.identity import Package
+from imperal_host.kernel.dispatch import Kernel
+from imperal_host.ledger.ledger import Ledger
+from imperal_host.local.supervisor import LocalModelServer
+from imperal_host.local.weights import present, weights_file
+from imperal_host.runtime.interpreter import this_interpreter
+from imperal_host.runtime.launcher import SpawnLauncher
+from imperal_host.runtime.policy import SandboxLimits
+from imperal_host.runtime.pool import Pool, PoolLimits
+from imperal_host.settings import Settings
+from imperal_host.storage.database import Database
+from imperal_host.tokens import Tokens
+from imperal_host.vault.keyring import open_keyring
+from imperal_host.vault.store import Vault
+from imperal_sdk.manifest import Manifest
+
+_LOADS_AT_ONCE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What is kept, without anything that runs: enough for the commands that set and show."""
+
+    settings: Settings
+    clock: Clock
+    catalog: Catalog
+    tokens: Tokens
+    vault: Vault
+    vendors: dict[str, Vendor]
+    guard: AddressGuard
+    bindings: Bindings
+    layers: Layers
+    ledger: Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    stores: Stores
+    rooms: Rooms
+
+    def asgi(self) -> Starlette:
+        return build(self.rooms)
+
+
+@asynccontextmanager
+async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
+    """Raises ``SetupError``, ``SealedError`` or ``IntegrityError``, each with what to do."""
+    clock = SystemClock()
+    database = Database.open(settings.database_file)
+    try:
+        vault = Vault(database, await open_keyring(database, settings.kek_file, settings.data_dir))
+        catalog = Catalog()
+        catalog.load_host_plugins()
+        vendors = _vendors(catalog)
+        guard = AddressGuard(settings.private_networks)
+        yield Stores(
+            settings=settings,
+            clock=clock,
+            catalog=catalog,
+            tokens=Tokens(database, clock),
+            vault=vault,
+            vendors=vendors,
+            guard=guard,
+            bindings=Bindings(database, vault.view, vendors, guard, clock),
+            layers=Layers(database, clock),
+            ledger=Ledger(database, clock),
+        )
+    finally:
+        database.close()
+
+
+@asynccontextmanager
+async def open_host(stores: Stores) -> AsyncIterator[Host]:
+    """Load the extensions and make ready to call them; on leaving, every child process has ended."""
+    settings = stores.settings
+    pool = make_pool(settings, stores.clock)
+    local = LocalModelServer(weights_file(settings.cache_dir)) if present(settings.cache_dir) else None
+    gateway = make_gateway(stores, local)
+    try:
+        await _load_extensions(stores.catalog, pool, settings.extensions_dir)
+        kernel = Kernel(stores.catalog, pool, gateway, stores.ledger, stores.clock, settings.call_seconds_max)
+        rooms = Rooms(
+            stores.tokens,
+            stores.catalog,
+            kernel,
+            gateway,
+            stores.bindings,
+            stores.layers,
+            stores.ledger,
+            settings.body_bytes_max,
+        )
+        yield Host(stores, rooms)
+    finally:
+        await pool.aclose()
+        if local is not None:
+            await local.aclose()
+
+
+def make_gateway(stores: Stores, local: LocalModel | None) -> Gateway:
+    settings = stores.settings
+    declared = {model: Price(*price) for model, price in stores.catalog.prices().items()}
+    default = Price(settings.price_input_nano_usd, settings.price_output_nano_usd)
+    egress = Egress(
+        make_transport(),
+        stores.guard,
+        seconds_max=settings.upstream_seconds_max,
+        bytes_max=settings.upstream_bytes_max,
+    )
+    return Gateway(
+        stores.bindings,
+        stores.layers,
+        stores.vault,
+        stores.vendors,
+        local,
+        egress,
+        PriceTable({**BUILT_IN_PRICES, **declared}, default),
+        Account(stores.ledger, settings.user_budget_nano_usd),
+        stores.ledger,
+        stores.clock,
+    )
+
+
+def make_pool(settings: Settings, clock: Clock) -> Pool:
+    launcher = SpawnLauncher(
+        this_interpreter(),
+        SandboxLimits(
+            settings.isolate_memory_bytes_max, settings.isolate_cpu_seconds_max, settings.isolate_scratch_bytes_max
+        ),
+        kernel_layers=settings.sandbox == "strict",
+        launch_seconds_max=settings.launch_seconds_max,
+        asks_per_call_max=settings.asks_per_call_max,
+    )
+    limits = PoolLimits(settings.isolates_max, settings.isolates_per_principal_max, settings.isolate_idle_seconds_max)
+    return Pool(launcher, limits, clock)
+
+
+async def _load_extensions(catalog: Catalog, pool: Pool, folder: Path | None) -> None:
+    packages, failures = discover(folder)
+    catalog.failures.update(failures)
+    room = asyncio.Semaphore(_LOADS_AT_ONCE)
+
+    async def inspect(package: Package) -> Manifest | ExtensionLoadError:
+        async with room:
+            try:
+                return await pool.inspect(package)
+            except ExtensionLoadError as error:
+                return error
+
+    # Registered in the order found: of two with one id, installed packages come before folders.
+    for package, found in zip(packages, await asyncio.gather(*map(inspect, packages)), strict=True):
+        if isinstance(found, ExtensionLoadError):
+            catalog.failures[package.name] = str(found)
+        else:
+            catalog.register(package, found)
+
+
+def _vendors(catalog: Catalog) -> dict[str, Vendor]:
+    vendors = {vendor.name: vendor for vendor in BUILT_IN_VENDORS}
+    for declared in catalog.vendors():
+        if not isinstance(declared, Vendor):
+            raise SetupError(f"a host plugin declared {declared!r} as a vendor; it must be a Vendor")
+        vendors[declared.name] = declared
+    return vendors

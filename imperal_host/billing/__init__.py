@@ -1,0 +1,5 @@
+"""Money, as integer nano-USD (10**-9 USD). There is no float on the path.
+
+Policy A: an attempt on a user's own key posts exactly 0, whatever it used, and is never held against a
+budget. What a user has spent is a fold of the ledger, not a counter beside it.
+"""

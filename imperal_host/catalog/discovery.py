@@ -1,0 +1,69 @@
+"""Find extensions: entry points of installed packages, and folders. Metadata and file names only."""
+
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+from imperal_host.catalog.distributions import SITE, mounts_of, sdk_mounts, top_level_mounts
+from imperal_host.errors import ExtensionLoadError
+from imperal_host.identity import Package
+
+EXTENSION_GROUP = "imperal.extensions"
+MAIN_FILE = "main.py"
+_FOLDER = "/ext"
+
+
+def discover(folder: Path | None = None) -> tuple[list[Package], dict[str, str]]:
+    """All packages, and by name why one that was found cannot be used."""
+    packages: list[Package] = []
+    failures: dict[str, str] = {}
+    for point in entry_points(group=EXTENSION_GROUP):
+        try:
+            packages.append(from_entry_point(point))
+        except ExtensionLoadError as error:
+            failures[point.name] = str(error)
+    for path in _folders(folder, failures) if folder else []:
+        packages.append(from_folder(path))
+    return packages, failures
+
+
+def from_entry_point(point: EntryPoint) -> Package:
+    """Raises ``ExtensionLoadError`` when the package's code or requirements are not there."""
+    dist = point.dist
+    if dist is None:
+        raise ExtensionLoadError(f"the entry point {point.name} belongs to no installed package")
+    own = top_level_mounts(dist)
+    if not own:
+        raise ExtensionLoadError(f"the code of package {dist.name} is not found")
+    required = mounts_of(tuple(dist.requires or ()))
+    mounts = {inside: (outside, inside) for outside, inside in (*sdk_mounts(), *required, *own)}
+    return Package(
+        name=point.name,
+        module=point.module,
+        attribute=point.attr,
+        mounts=tuple(mounts.values()),
+        import_path=(SITE,),
+        origin=f"package {dist.name} {dist.version}",
+    )
+
+
+def from_folder(folder: Path) -> Package:
+    """Raises ``ExtensionLoadError`` when there is no ``main.py``."""
+    place = folder.resolve()
+    if not (place / MAIN_FILE).is_file():
+        raise ExtensionLoadError(f"{folder} is no extension: it has no {MAIN_FILE}")
+    return Package(
+        name=place.name,
+        module=MAIN_FILE.removesuffix(".py"),
+        attribute="",
+        mounts=(*sdk_mounts(), (str(place), _FOLDER)),
+        import_path=(SITE, _FOLDER),
+        origin=f"folder {place}",
+    )
+
+
+def _folders(parent: Path, failures: dict[str, str]) -> list[Path]:
+    try:
+        return sorted(path for path in parent.iterdir() if (path / MAIN_FILE).is_file())
+    except OSError as error:
+        failures[str(parent)] = f"the extensions folder cannot be read: {error.strerror}"
+        return []

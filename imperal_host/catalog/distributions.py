@@ -1,0 +1,90 @@
+"""Where installed packages lie on disk, by their metadata: nothing is imported."""
+
+import importlib.machinery
+import re
+import sys
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from pathlib import Path, PurePosixPath
+
+from packaging.requirements import Requirement
+
+import imperal_sdk.manifest
+from imperal_host.errors import ExtensionLoadError
+
+SITE = "/site"
+# What every isolate has: the SDK and what it imports.
+SDK_REQUIREMENTS = ("pydantic", "msgspec")
+# These names in an extension's requirements mean the SDK itself, which is mounted anyway.
+_SDK_DISTRIBUTIONS = {"imperal-host", "imperal-sdk"}
+_NEVER_MOUNTED = {"imperal_host", "imperal_sdk", "..", "__pycache__", "bin"}
+Mount = tuple[str, str]
+
+
+def sdk_mounts() -> tuple[Mount, ...]:
+    sdk = Path(imperal_sdk.manifest.__file__).parent
+    return (*mounts_of(SDK_REQUIREMENTS), (str(sdk), f"{SITE}/imperal_sdk"))
+
+
+def mounts_of(requirements: tuple[str, ...]) -> tuple[Mount, ...]:
+    """The top-level files and folders of these distributions and of all that they require, under ``SITE``.
+
+    Raises ``ExtensionLoadError`` naming a requirement that is not installed.
+    """
+    mounts: dict[str, Mount] = {}
+    seen: set[str] = set()
+    waiting = [(name, "") for name in requirements]
+    while waiting:
+        line, wanted_by = waiting.pop()
+        requirement = Requirement(line)
+        name = _normal(requirement.name)
+        if name in seen or name in _SDK_DISTRIBUTIONS or not _applies(requirement):
+            continue
+        seen.add(name)
+        try:
+            found = distribution(name)
+        except PackageNotFoundError:
+            by = f" (required by {wanted_by})" if wanted_by else ""
+            raise ExtensionLoadError(f"the requirement {requirement.name}{by} is not installed") from None
+        for mount in top_level_mounts(found):
+            mounts[mount[1]] = mount
+        waiting += [(line, name) for line in found.requires or []]
+    return tuple(mounts.values())
+
+
+def top_level_mounts(found: Distribution) -> tuple[Mount, ...]:
+    """A distribution's own importable files and folders. Editable installs are followed to their source."""
+    names = {file.parts[0] for file in found.files or []} - _NEVER_MOUNTED
+    mounts = []
+    for name in sorted(names):
+        if PurePosixPath(name).suffix in (".pth", ".data") or name.startswith("__editable__"):
+            continue
+        path = Path(str(found.locate_file(name)))
+        if path.exists():
+            mounts.append((str(path), f"{SITE}/{name}"))
+    for module in (found.read_text("top_level.txt") or "").split():
+        if module not in _NEVER_MOUNTED and not any(_module_of(inside) == module for _, inside in mounts):
+            mounts += [(path, f"{SITE}/{Path(path).name}") for path in _source_of(module)]
+    return tuple(mounts)
+
+
+def _module_of(inside: str) -> str:
+    return PurePosixPath(inside).name.split(".")[0]
+
+
+def _source_of(module: str) -> list[str]:
+    """Where a top-level module comes from, asking every finder; finding a top-level name imports nothing."""
+    for finder in sys.meta_path:
+        spec = finder.find_spec(module, None, None) if hasattr(finder, "find_spec") else None
+        if isinstance(spec, importlib.machinery.ModuleSpec):
+            if spec.submodule_search_locations:
+                return [str(Path(place)) for place in spec.submodule_search_locations][:1]
+            return [spec.origin] if spec.origin and Path(spec.origin).is_file() else []
+    return []
+
+
+def _applies(requirement: Requirement) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,0 +1,94 @@
+"""``imperal-host ledger``: what happened, and whether the record holds."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from imperal_host.api.me import entry_body
+from imperal_host.app import Stores
+from imperal_host.cli.options import AsJson
+from imperal_host.cli.run import out, with_stores
+from imperal_host.identity import TenantId
+from imperal_host.ledger.store import Entry
+from imperal_host.ledger.verify import Report
+
+app = typer.Typer(no_args_is_help=True, help="The append-only record of every call.")
+
+
+@app.command()
+def show(
+    tenant: Annotated[str | None, typer.Option("--tenant", "-t", help="Only this tenant.")] = None,
+    limit: Annotated[int, typer.Option(help="How many of the newest rows.", min=1, max=100_000)] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Show the newest rows, oldest first."""
+
+    async def work(stores: Stores) -> list[Entry]:
+        return await stores.ledger.latest(limit, TenantId(tenant) if tenant else None)
+
+    entries = with_stores(work)
+    if as_json:
+        out.print_json(data=[entry_body(entry) for entry in entries])
+    elif not entries:
+        out.print("The ledger is empty: no call has been made yet.")
+    else:
+        out.print(entries_table(entries))
+
+
+@app.command()
+def verify(as_json: AsJson = False) -> None:
+    """Recompute every chain. Exit status 1 if a row contradicts another."""
+
+    async def work(stores: Stores) -> Report:
+        return await stores.ledger.verify()
+
+    report = with_stores(work)
+    if as_json:
+        findings = [{"tenant": f.tenant, "index": f.index, "problem": f.problem} for f in report.findings]
+        out.print_json(data={"holds": report.holds, "rows": report.rows, "findings": findings})
+    else:
+        print_report(report)
+    if not report.holds:
+        raise typer.Exit(1)
+
+
+def print_report(report: Report) -> None:
+    for finding in report.findings:
+        out.print(f"[red]{escape(finding.tenant)} row {finding.index}:[/] {escape(finding.problem)}")
+    if report.findings:
+        out.print(f"[red]The ledger does not hold:[/] {len(report.findings)} findings in {report.rows} rows.")
+        return
+    unfinished = f" {report.open_intents} actions have no outcome yet." if report.open_intents else ""
+    out.print(f"[green]The ledger holds:[/] {report.rows} rows of {report.tenants} tenants.{unfinished}")
+    out.print("Nothing is signed: a rebuilt file or a restored older one cannot be told from this.", style="dim")
+
+
+def entries_table(entries: list[Entry]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in ("row", "time", "tenant/user", "kind", "action", "what", "outcome", "tokens", "nano-USD"):
+        table.add_column(column, justify="right" if column in ("row", "tokens", "nano-USD") else "left")
+    for entry in entries:
+        content, details = entry.content, entry.content["details"]
+        what = f"{content['extension']}.{content['function']}"
+        if content["action"] == "llm":
+            what = f"{details['provider']} {details['model']}" + (" (own)" if details["is_byollm"] else "")
+        tokens = f"{details['input_tokens']}+{details['output_tokens']}" if "input_tokens" in details else ""
+        cost = str(entry.cost_nano_usd) if content["action"] == "llm" and entry.kind == "outcome" else ""
+        when = datetime.fromtimestamp(entry.at_milliseconds / 1000, UTC).strftime("%H:%M:%S")
+        who = f"{entry.tenant}/{entry.user}"
+        row = (
+            str(entry.index),
+            when,
+            who,
+            entry.kind,
+            content["action"],
+            what,
+            details.get("outcome", ""),
+            tokens,
+            cost,
+        )
+        table.add_row(*map(escape, row))
+    return table

@@ -1,0 +1,93 @@
+"""``imperal-host llm``: a user's own model, or the platform's."""
+
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from imperal_host.api.bodies import shown
+from imperal_host.app import Stores
+from imperal_host.cli.options import AsJson, Tenant, User
+from imperal_host.cli.run import fail, out, principal, with_stores
+from imperal_host.gateway.binding import PLATFORM, Binding, BindingDraft, Fallback, Owner, owner_of
+
+app = typer.Typer(no_args_is_help=True, help="A user's own model (BYOLLM), or with --platform the platform's.")
+Platform = Annotated[bool, typer.Option("--platform", help="The platform's model instead of a user's.")]
+
+
+def _owner(platform: bool, tenant: str, user: str) -> Owner:
+    return PLATFORM if platform else owner_of(principal(tenant, user))
+
+
+@app.command(name="set")
+def set_(
+    provider: Annotated[str, typer.Argument(help="openai, anthropic, google, openai_compatible, local-ollama, ...")],
+    model: Annotated[str, typer.Argument(help="The provider's name of the model.")],
+    base_url: Annotated[str, typer.Option(help="The address of the server, if not the provider's own.")] = "",
+    display_name: Annotated[str, typer.Option(help="A name for people.")] = "",
+    key_stdin: Annotated[bool, typer.Option("--key-stdin", help="Read the key from standard input.")] = False,
+    no_key: Annotated[bool, typer.Option("--no-key", help="The server needs no key.")] = False,
+    keep_key: Annotated[bool, typer.Option("--keep-key", help="Keep the stored key.")] = False,
+    inactive: Annotated[bool, typer.Option("--inactive", help="Store it without using it.")] = False,
+    fallback: Annotated[str, typer.Option(help="error, or platform: what to do when it fails.")] = "error",
+    platform: Platform = False,
+    tenant: Tenant = "default",
+    user: User = "local",
+) -> None:
+    """Store a model. The key is asked for, and never shown again."""
+    if fallback not in ("error", "platform"):
+        fail("--fallback is error or platform")
+    key: str | None = None
+    if key_stdin:
+        key = typer.get_text_stream("stdin").read().rstrip("\n")
+    elif no_key:
+        key = ""
+    elif not keep_key:
+        key = typer.prompt("API key", hide_input=True)
+    chosen: Fallback = "platform" if fallback == "platform" else "error"
+    draft = BindingDraft(provider, model, base_url, display_name, not inactive, chosen, key)
+    owner = _owner(platform, tenant, user)
+
+    async def work(stores: Stores) -> Binding:
+        return await stores.bindings.put(owner, draft)
+
+    _print(with_stores(work))
+
+
+@app.command()
+def show(platform: Platform = False, tenant: Tenant = "default", user: User = "local", as_json: AsJson = False) -> None:
+    """Show the stored model: everything but the key."""
+    owner = _owner(platform, tenant, user)
+
+    async def work(stores: Stores) -> Binding | None:
+        return await stores.bindings.get(owner)
+
+    binding = with_stores(work)
+    if as_json:
+        out.print_json(data=shown(binding))
+    elif binding is None:
+        out.print("No model of their own: calls go to the platform's. To set one: imperal-host llm set --help")
+    else:
+        _print(binding)
+
+
+@app.command()
+def delete(platform: Platform = False, tenant: Tenant = "default", user: User = "local") -> None:
+    """Remove the stored model and its key."""
+    owner = _owner(platform, tenant, user)
+
+    async def work(stores: Stores) -> bool:
+        return await stores.bindings.delete(owner)
+
+    if not with_stores(work):
+        fail("no model is configured here")
+    out.print("Removed.")
+
+
+def _print(binding: Binding) -> None:
+    key = f"{binding.key_prefix}..." if binding.key_prefix else "none"
+    state = "active" if binding.is_active else "inactive"
+    out.print(
+        f"{escape(binding.provider)} {escape(binding.model)} at {escape(binding.base_url)}: {state}, "
+        f"key {escape(key)}, when it fails: {binding.fallback}"
+    )

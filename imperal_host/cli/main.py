@@ -1,0 +1,214 @@
+"""``imperal-host``: the commands."""
+
+import json
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+from rich.markup import escape
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+from rich.table import Table
+
+import imperal_host
+from imperal_host import log
+from imperal_host.api.calls import answer_body
+from imperal_host.app import Host, make_pool, open_host, open_stores
+from imperal_host.catalog.discovery import from_folder
+from imperal_host.cli import ledger, llm, params, token
+from imperal_host.cli.demo import demo
+from imperal_host.cli.options import AsJson, Extensions, Tenant, User
+from imperal_host.cli.run import err, fail, out, principal, run, settings, with_host
+from imperal_host.clock import SystemClock
+from imperal_host.errors import HostError
+from imperal_host.kernel.dispatch import Call
+from imperal_host.local import weights
+from imperal_sdk.manifest import Manifest
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="The self-hosted host for LLM extensions.",
+    epilog="Settings are environment variables IMPERAL_*; README lists them.",
+)
+model = typer.Typer(no_args_is_help=True, help="The embedded platform model.")
+app.add_typer(llm.app, name="llm")
+app.add_typer(params.app, name="params")
+app.add_typer(token.app, name="token")
+app.add_typer(ledger.app, name="ledger")
+app.add_typer(model, name="model")
+app.command()(demo)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        out.print(imperal_host.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Run with --help after any command."""
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port; 0 takes a free one.", min=0, max=65535)] = 8080,
+    extensions: Extensions = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where the data lies.", show_default=False)] = None,
+) -> None:
+    """Serve the HTTP API. The first run prints the admin's token, once."""
+    chosen = settings(extensions_dir=extensions, data_dir=data_dir)
+
+    async def work() -> None:
+        log.configure(chosen.log_level, as_json=not err.is_terminal)
+        async with open_stores(chosen) as stores, open_host(stores) as running:
+            first = await stores.tokens.create_first_admin()
+            if first is not None:
+                err.print(f"The admin's token, shown this once: [bold]{first}[/]")
+            _say_what_is_missing(running)
+            config = uvicorn.Config(
+                running.asgi(), host=host, port=port, log_level="warning", timeout_graceful_shutdown=10, lifespan="off"
+            )
+            await _Server(config).serve()
+
+    run(work, level=chosen.log_level)
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens, once it does."""
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        await super().startup()
+        for server in getattr(self, "servers", []):
+            for socket in server.sockets:
+                address, port, *_ = socket.getsockname()
+                err.print(f"listening on http://{address}:{port} (stop with Ctrl-C)")
+
+
+def _say_what_is_missing(running: Host) -> None:
+    for name, why in running.rooms.catalog.failures.items():
+        err.print(f"[yellow]extension {escape(name)} is not loaded:[/] {escape(why)}")
+    if not weights.present(running.stores.settings.cache_dir):
+        err.print("[yellow]the embedded model is not installed;[/] run: imperal-host model pull")
+
+
+@app.command()
+def call(
+    extension: str,
+    function: str,
+    arguments: Annotated[str, typer.Argument(help="The arguments, a JSON object; '-' reads standard input.")] = "{}",
+    confirmed: Annotated[bool, typer.Option("--confirmed", help="Agree to a destructive function.")] = False,
+    tenant: Tenant = "default",
+    user: User = "local",
+    extensions: Extensions = None,
+) -> None:
+    """Call a function of an extension; print its answer as JSON."""
+    text = typer.get_text_stream("stdin").read() if arguments == "-" else arguments
+    try:
+        given = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        fail(f"the arguments are not JSON: {error}")
+    if not isinstance(given, dict):
+        fail('the arguments are a JSON object, like \'{"text": "..."}\'')
+    who = principal(tenant, user)
+
+    async def work(host: Host) -> None:
+        with Progress(TextColumn("{task.description}"), BarColumn(), console=err, transient=True) as bar:
+            task = bar.add_task(f"{extension}.{function}", total=100)
+            answer = await host.rooms.kernel.dispatch(
+                who,
+                Call(extension, function, given, confirmed),
+                progress=lambda percent, message: bar.update(
+                    task, completed=percent, description=escape(message) or f"{extension}.{function}"
+                ),
+            )
+        out.print_json(data=answer_body(answer))
+        if answer.result.status == "error":
+            raise typer.Exit(1)
+
+    with_host(work, settings(extensions_dir=extensions))
+
+
+@app.command(name="extensions")
+def list_extensions(extensions: Extensions = None, as_json: AsJson = False) -> None:
+    """List the extensions that can be called, and why others cannot."""
+
+    async def work(host: Host) -> None:
+        catalog = host.rooms.catalog
+        if as_json:
+            manifests = [manifest.model_dump(mode="json") for manifest in catalog.all()]
+            out.print_json(data={"extensions": manifests, "failures": catalog.failures})
+            return
+        if not catalog.all() and not catalog.failures:
+            out.print("No extensions. Install one (a package with an entry point), or use --extensions DIR.")
+        for manifest in catalog.all():
+            _print_manifest(manifest)
+        for name, why in catalog.failures.items():
+            out.print(f"[red]{escape(name)}[/] is not loaded: {escape(why)}")
+
+    with_host(work, settings(extensions_dir=extensions))
+
+
+@app.command()
+def inspect(folder: Path, as_json: AsJson = False) -> None:
+    """Load an extension folder in a sandbox and print its manifest. Exit status 1 if it cannot be loaded."""
+    chosen = settings()
+
+    async def work() -> Manifest:
+        pool = make_pool(chosen, SystemClock())
+        return await pool.inspect(from_folder(folder))
+
+    manifest = run(work)
+    if as_json:
+        out.print_json(data=manifest.model_dump(mode="json"))
+    else:
+        _print_manifest(manifest)
+
+
+def _print_manifest(manifest: Manifest) -> None:
+    title = f"[bold]{manifest.app_id}[/] {manifest.version}  {escape(manifest.display_name)}"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for column in ("function", "action", "arguments", "description"):
+        table.add_column(column, overflow="fold")
+    for function in manifest.functions:
+        properties = function.parameters.get("properties")
+        names = ", ".join(properties) if isinstance(properties, dict) else ""
+        table.add_row(function.name, function.action_type, names, escape(function.description))
+    out.print(table)
+
+
+@model.command()
+def pull() -> None:
+    """Fetch the embedded model's weights (98 MB) into the cache directory and check them."""
+    file = fetch_weights(settings().cache_dir)
+    out.print(f"{file} is complete and checked.")
+
+
+def fetch_weights(cache_dir: Path) -> Path:
+    with Progress(TextColumn("checking"), BarColumn(), DownloadColumn(), console=err, transient=True) as bar:
+        task = bar.add_task("sha-256", total=weights.FILE_BYTES)
+        try:
+            return weights.pull(cache_dir, lambda done, total: bar.update(task, completed=done, total=total))
+        except HostError as error:
+            fail(str(error))
+
+
+@model.command()
+def status() -> None:
+    """Say whether the embedded model is installed."""
+    chosen = settings()
+    if not weights.present(chosen.cache_dir):
+        fail("not installed; run: imperal-host model pull")
+    out.print(f"{weights.MODEL}: {weights.weights_file(chosen.cache_dir)}")
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    app()

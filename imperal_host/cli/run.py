@@ -1,0 +1,82 @@
+"""From a synchronous command into the host and back, with errors as one line."""
+
+import sys
+from collections.abc import Awaitable, Callable
+from typing import NoReturn, TypeVar
+
+import typer
+import uvloop
+from pydantic import ValidationError
+from rich.console import Console
+
+from imperal_host import log
+from imperal_host.app import Host, Stores, open_host, open_stores
+from imperal_host.errors import HostError
+from imperal_host.identity import Principal, TenantId, UserId, checked_name
+from imperal_host.settings import Settings
+
+T = TypeVar("T")
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def settings(**changes: object) -> Settings:
+    """The settings in force; ``changes`` are the command's options, ``None`` where not given."""
+    try:
+        return Settings.model_validate(
+            {**Settings().model_dump(), **{k: v for k, v in changes.items() if v is not None}}
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        fail(f"IMPERAL_{'.'.join(map(str, first['loc'])).upper()}: {first['msg']}")
+
+
+def fail(message: str) -> NoReturn:
+    err.print(f"[red]error:[/] {_escaped(message)}")
+    raise typer.Exit(1)
+
+
+def run(work: Callable[[], Awaitable[T]], *, level: str = "warning") -> T:
+    """Run ``work`` to its end on a loop of its own."""
+    log.configure(level, as_json=not sys.stderr.isatty())
+
+    async def main() -> T:
+        return await work()
+
+    try:
+        return uvloop.run(main())
+    except HostError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def with_stores(work: Callable[[Stores], Awaitable[T]], chosen: Settings | None = None) -> T:
+    used = chosen or settings()
+
+    async def inside() -> T:
+        async with open_stores(used) as stores:
+            return await work(stores)
+
+    return run(inside)
+
+
+def with_host(work: Callable[[Host], Awaitable[T]], chosen: Settings | None = None) -> T:
+    used = chosen or settings()
+
+    async def inside() -> T:
+        async with open_stores(used) as stores, open_host(stores) as host:
+            return await work(host)
+
+    return run(inside)
+
+
+def principal(tenant: str, user: str) -> Principal:
+    try:
+        return Principal(TenantId(checked_name("tenant", tenant)), UserId(checked_name("user", user)))
+    except HostError as error:
+        fail(str(error))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", "\\[")

@@ -1,0 +1,131 @@
+"""A stored LLM configuration, and what makes one acceptable."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Literal
+
+import httpx
+
+from imperal_host.errors import InvalidError, Problem
+from imperal_host.gateway.addresses import AddressGuard
+from imperal_host.gateway.providers.base import Vendor
+from imperal_host.identity import Principal, TenantId
+
+Fallback = Literal["error", "platform"]
+KEY_CHARACTERS_MAX = 4_096
+PLATFORM_TENANT = TenantId("~platform")  # no name of a real tenant begins with a tilde
+
+_PRINTABLE = re.compile(r"[\x21-\x7e]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose binding it is; also the name of its secret in the tenant's view of the vault."""
+
+    tenant: TenantId
+    name: str
+
+    @property
+    def secret_name(self) -> str:
+        return f"llm/{self.name}"
+
+
+PLATFORM = Owner(PLATFORM_TENANT, "platform")
+
+
+def owner_of(principal: Principal) -> Owner:
+    return Owner(principal.tenant, f"user/{principal.user}")
+
+
+@dataclass(frozen=True, slots=True)
+class BindingDraft:
+    """What somebody wants stored. ``api_key`` ``None`` keeps the stored key."""
+
+    provider: str
+    model: str
+    base_url: str = ""
+    display_name: str = ""
+    is_active: bool = True
+    fallback: Fallback = "error"
+    api_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A stored configuration. The key is in the vault, under the owner's name and this version."""
+
+    owner: Owner
+    version: int
+    provider: str
+    model: str
+    base_url: str
+    display_name: str
+    is_active: bool
+    fallback: Fallback
+    key_prefix: str
+    updated_at: int
+
+
+def checked(draft: BindingDraft, vendors: Mapping[str, Vendor], guard: AddressGuard, stored: Binding | None) -> str:
+    """The base URL to store, or ``InvalidError`` with every problem of the draft."""
+    problems: list[Problem] = []
+    vendor = vendors.get(draft.provider)
+    base_url = draft.base_url or (vendor.base_url if vendor else "")
+    if vendor is None:
+        problems.append(Problem("provider", f"one of {', '.join(sorted(vendors))}, not {draft.provider[:64]!r}"))
+    if not draft.model or len(draft.model) > 256 or not draft.model.isprintable():
+        problems.append(Problem("model", "the model's name, 1 to 256 printable characters"))
+    if len(draft.display_name) > 200 or not (draft.display_name.isprintable()):
+        problems.append(Problem("display_name", "at most 200 printable characters"))
+    problems += _url_problems(base_url, guard)
+    problems += _key_problems(draft, vendor, base_url, stored)
+    if problems:
+        raise InvalidError("; ".join(f"{p.field}: {p.message}" for p in problems), tuple(problems))
+    return base_url
+
+
+def _url_problems(base_url: str, guard: AddressGuard) -> list[Problem]:
+    if not base_url:
+        return [Problem("base_url", "this provider needs the address of the model's server")]
+    try:
+        url = httpx.URL(base_url)
+    except (httpx.InvalidURL, ValueError):
+        return [Problem("base_url", "not a URL")]
+    if url.scheme not in ("https", "http") or not url.host:
+        return [Problem("base_url", "begins with https:// (or http:// for an allow-listed private address)")]
+    if url.userinfo or url.query or url.fragment or len(base_url) > 2_048:
+        return [Problem("base_url", "has no user, password, query or fragment, and at most 2,048 characters")]
+    try:
+        address = ip_address(url.host)
+    except ValueError:
+        if url.host == "localhost" and not guard.any_private:
+            return [
+                Problem("base_url", "localhost is not public; the operator may allow it with IMPERAL_PRIVATE_NETWORKS")
+            ]
+        return _clear_text_problems(url.scheme == "https" or guard.any_private)
+    if not guard.permits(address):
+        why = "is not public; the operator may allow it with IMPERAL_PRIVATE_NETWORKS"
+        return [Problem("base_url", f"{url.host} {why}")]
+    return _clear_text_problems(url.scheme == "https" or guard.is_allow_listed(address))
+
+
+def _clear_text_problems(fine: bool) -> list[Problem]:
+    return [] if fine else [Problem("base_url", "a public address is reached by https:// only")]
+
+
+def _key_problems(draft: BindingDraft, vendor: Vendor | None, base_url: str, stored: Binding | None) -> list[Problem]:
+    if draft.api_key is None:
+        if stored is None:
+            needs = vendor is not None and vendor.needs_key
+            return [Problem("api_key", "this provider needs a key")] if needs else []
+        if (draft.provider, base_url) != (stored.provider, stored.base_url):
+            return [Problem("api_key", "give the key again when the provider or the base URL changes")]
+        return []
+    if not draft.api_key:
+        needs = vendor is not None and vendor.needs_key
+        return [Problem("api_key", "this provider needs a key")] if needs else []
+    if len(draft.api_key) > KEY_CHARACTERS_MAX or not _PRINTABLE.fullmatch(draft.api_key):
+        return [Problem("api_key", f"1 to {KEY_CHARACTERS_MAX:,} printable ASCII characters, no spaces or line breaks")]
+    return []

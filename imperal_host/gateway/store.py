@@ -1,0 +1,167 @@
+"""Bindings and parameter layers in the database. A binding and its key change in one transaction."""
+
+from collections.abc import Callable, Mapping
+
+from imperal_host.clock import Clock
+from imperal_host.gateway.addresses import AddressGuard
+from imperal_host.gateway.binding import Binding, BindingDraft, Owner, checked
+from imperal_host.gateway.parameters import Layer, LayerKey
+from imperal_host.gateway.providers.base import Vendor
+from imperal_host.identity import TenantId
+from imperal_host.storage.database import Database, Transaction
+from imperal_host.vault.secret import Secret
+from imperal_host.vault.store import TenantView
+from imperal_sdk.llm import Parameters
+
+_SELECT = (
+    "select version, provider, model, base_url, display_name, is_active, fallback, key_prefix, updated_at"
+    " from binding where tenant = ? and owner = ?"
+)
+
+
+class Bindings:
+    def __init__(
+        self,
+        database: Database,
+        view: Callable[[TenantId], TenantView],
+        vendors: Mapping[str, Vendor],
+        guard: AddressGuard,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._view = view
+        self._vendors = vendors
+        self._guard = guard
+        self._clock = clock
+
+    async def get(self, owner: Owner) -> Binding | None:
+        return await self._database.read(lambda t: _get(t, owner))
+
+    async def put(self, owner: Owner, draft: BindingDraft) -> Binding:
+        """Store a configuration whole. Raises ``InvalidError`` with every problem, and then changes nothing.
+
+        The version counts up, so that a key sealed for one configuration never opens for another.
+        """
+        view = self._view(owner.tenant)
+
+        def work(transaction: Transaction) -> Binding:
+            stored = _get(transaction, owner)
+            base_url = checked(draft, self._vendors, self._guard, stored)
+            if draft.api_key is not None or stored is None:
+                secret = Secret(draft.api_key or "")
+            else:
+                secret = view.open_in(transaction, owner.secret_name, stored.version)
+            binding = Binding(
+                owner,
+                stored.version + 1 if stored else 1,
+                draft.provider,
+                draft.model,
+                base_url,
+                draft.display_name,
+                draft.is_active,
+                draft.fallback,
+                secret.display_prefix(),
+                int(self._clock.now()),
+            )
+            _put(transaction, binding)
+            view.forget(transaction, owner.secret_name)
+            view.put(transaction, owner.secret_name, binding.version, secret)
+            return binding
+
+        return await self._database.write(work)
+
+    async def delete(self, owner: Owner) -> bool:
+        """Remove the configuration and its key. False if there was none."""
+        view = self._view(owner.tenant)
+
+        def work(transaction: Transaction) -> bool:
+            view.forget(transaction, owner.secret_name)
+            return bool(
+                transaction.run("delete from binding where tenant = ? and owner = ?", (owner.tenant, owner.name))
+            )
+
+        return await self._database.write(work)
+
+
+def _get(transaction: Transaction, owner: Owner) -> Binding | None:
+    row = transaction.row(_SELECT, (owner.tenant, owner.name))
+    if row is None:
+        return None
+    version, provider, model, base_url, display_name, is_active, fallback, key_prefix, updated_at = row
+    return Binding(
+        owner, version, provider, model, base_url, display_name, bool(is_active), fallback, key_prefix, updated_at
+    )
+
+
+def _put(transaction: Transaction, b: Binding) -> None:
+    transaction.run(
+        "insert or replace into binding values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            b.owner.tenant,
+            b.owner.name,
+            b.version,
+            b.provider,
+            b.model,
+            b.base_url,
+            b.display_name,
+            int(b.is_active),
+            b.fallback,
+            b.key_prefix,
+            b.updated_at,
+        ),
+    )
+
+
+class Layers:
+    """The admin's parameter layers."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def get(self, key: LayerKey) -> Parameters:
+        """What a layer says; an unset layer says nothing."""
+        found = await self.of((key,))
+        return found[0].parameters if found else Parameters()
+
+    async def put(self, key: LayerKey, parameters: Parameters) -> None:
+        """Replace what a layer says."""
+        text = parameters.model_dump_json(exclude_none=True)
+        now = int(self._clock.now())
+        await self._database.write(
+            lambda t: t.run(
+                "insert or replace into parameter_layer values (?, ?, ?, ?)", (key.extension, key.purpose, text, now)
+            )
+        )
+
+    async def delete(self, key: LayerKey) -> bool:
+        changed = await self._database.write(
+            lambda t: t.run(
+                "delete from parameter_layer where extension = ? and purpose = ?", (key.extension, key.purpose)
+            )
+        )
+        return bool(changed)
+
+    async def of(self, keys: tuple[LayerKey, ...]) -> list[Layer]:
+        """The layers that are set, in the order of ``keys``, from one consistent state."""
+
+        def work(transaction: Transaction) -> list[Layer]:
+            found = []
+            for key in keys:
+                row = transaction.row(
+                    "select parameters from parameter_layer where extension = ? and purpose = ?",
+                    (key.extension, key.purpose),
+                )
+                if row is not None:
+                    found.append(Layer(str(key), Parameters.model_validate_json(row[0])))
+            return found
+
+        return await self._database.read(work)
+
+    async def all(self) -> list[tuple[LayerKey, Parameters]]:
+        rows = await self._database.read(
+            lambda t: t.rows("select extension, purpose, parameters from parameter_layer order by extension, purpose")
+        )
+        return [
+            (LayerKey(extension, purpose), Parameters.model_validate_json(text)) for extension, purpose, text in rows
+        ]

@@ -1,0 +1,206 @@
+"""One call, in order: on record before anything happens, on record before the answer is let go."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from imperal_host.catalog.catalog import Catalog, ExtensionHandle
+from imperal_host.clock import Clock, new_id
+from imperal_host.errors import (
+    ConfirmationRequiredError,
+    ExtensionRaisedError,
+    HostError,
+    InvalidError,
+    UnavailableError,
+)
+from imperal_host.gateway.gateway import Gateway
+from imperal_host.identity import CallId, Principal, Scope
+from imperal_host.kernel.broker import CallBroker, Progress
+from imperal_host.kernel.grants import granted
+from imperal_host.ledger.event import Event, Json, Receipt
+from imperal_host.ledger.ledger import Appender
+from imperal_host.runtime.isolate import Leases
+from imperal_sdk.llm import Completion
+from imperal_sdk.wire import CallContext, LlmView
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What the caller asks for. ``confirmed``: the caller has agreed to a destructive function."""
+
+    extension: str
+    function: str
+    arguments: dict[str, Any]
+    confirmed: bool = False
+
+
+class Result(BaseModel):
+    """An ``ActionResult`` as it may leave an isolate."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    status: Literal["success", "error"]
+    data: JsonValue = {}
+    summary: str = ""
+    error: str | None = None
+    error_code: str = Field("", max_length=100)
+    retryable: bool = False
+    ui: JsonValue = None
+    refresh_panels: list[str] | None = None
+    undo: JsonValue = None
+    diff: JsonValue = None
+    action_receipt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallUsage:
+    """What the models of one call used. ``model`` and ``provider`` are those of the last completion."""
+
+    model: str
+    provider: str
+    is_byollm: bool
+    input_tokens: int
+    output_tokens: int
+    cost_nano_usd: int
+    llm_calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallAnswer:
+    call_id: CallId
+    result: Result
+    receipt: Receipt
+    usage: CallUsage
+
+
+def _no_progress(percent: float, message: str) -> None:
+    pass
+
+
+class Kernel:
+    def __init__(
+        self,
+        catalog: Catalog,
+        leases: Leases,
+        gateway: Gateway,
+        ledger: Appender,
+        clock: Clock,
+        call_seconds_max: float,
+    ) -> None:
+        self._catalog = catalog
+        self._leases = leases
+        self._gateway = gateway
+        self._ledger = ledger
+        self._clock = clock
+        self._call_seconds_max = call_seconds_max
+
+    async def dispatch(
+        self,
+        principal: Principal,
+        call: Call,
+        *,
+        progress: Progress = _no_progress,
+    ) -> CallAnswer:
+        """Run one call. Raises ``HostError``; every raise after the call is accepted is in the ledger too."""
+        handle = self._catalog.get(call.extension)
+        function = handle.function(call.function)
+        call_id = CallId(new_id(self._clock))
+        scope = Scope(call_id, principal, handle.manifest.app_id, handle.manifest.version, function.name)
+        broker = CallBroker(scope, granted(handle.manifest), self._gateway, progress)
+        started = self._clock.monotonic()
+        await self._ledger.append(Event("intent", "call", call_id, scope, {"action_type": function.action_type}))
+        code, status = "cancelled", ""
+        try:
+            if function.action_type == "destructive" and not call.confirmed:
+                raise _confirmation(handle, call)
+            result = await self._run(handle, scope, call, broker)
+            code, status = "ok", result.status
+        except HostError as error:
+            code, error.call_id = error.code, call_id
+            raise
+        except Exception:
+            code = "host.error"
+            raise
+        finally:
+            details: dict[str, Json] = {
+                "outcome": code,
+                "status": status,
+                "confirmed": call.confirmed,
+                "llm_calls": len(broker.completions),
+                "duration_ms": int((self._clock.monotonic() - started) * 1000),
+            }
+            # The money stands in the rows of the model attempts; this row adds none, so that sums are right.
+            receipt = await self._ledger.append(Event("outcome", "call", call_id, scope, details))
+        filled = result.model_copy(update={"action_receipt": str(receipt)})
+        return CallAnswer(call_id, filled, receipt, _usage(broker.completions))
+
+    async def _run(self, handle: ExtensionHandle, scope: Scope, call: Call, broker: CallBroker) -> Result:
+        context = await self._context(scope.principal)
+        async with self._leases.lease(handle.package, scope.principal) as isolate:
+            try:
+                answer = await isolate.invoke(
+                    scope.call, scope.function, call.arguments, context, broker, self._call_seconds_max
+                )
+            except ExtensionRaisedError as error:
+                raise _cause(error, broker) from None
+        try:
+            return Result.model_validate(answer)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ExtensionRaisedError(
+                f"the extension's answer is no ActionResult: {where}: {first['msg']}", echoes="extension.bad_answer"
+            ) from None
+
+    async def _context(self, principal: Principal) -> CallContext:
+        try:
+            target = await self._gateway.describe(principal)
+            view = LlmView(target.is_byollm, target.vendor.name, target.model)
+        except UnavailableError:  # no model at all: a function that asks none still runs
+            view = LlmView(False, "", "")
+        return CallContext(
+            imperal_id=principal.user,
+            email=principal.email,
+            tenant_id=principal.tenant,
+            role=principal.role,
+            scopes=list(principal.scopes),
+            llm=view,
+            now=self._clock.now(),
+            config={},
+        )
+
+
+def _confirmation(handle: ExtensionHandle, call: Call) -> ConfirmationRequiredError:
+    function = handle.function(call.function)
+    would: dict[str, object] = {
+        "extension": handle.manifest.app_id,
+        "function": function.name,
+        "description": function.description,
+        "arguments": call.arguments,
+    }
+    return ConfirmationRequiredError(
+        f'{handle.manifest.app_id}.{function.name} is destructive; send "confirmed": true to run it', would
+    )
+
+
+def _cause(error: ExtensionRaisedError, broker: CallBroker) -> HostError:
+    """What really went wrong: our own refusal if the extension only passed it on, else what it says."""
+    if error.echoes in broker.refusals:
+        return broker.refusals[error.echoes]
+    if error.echoes == InvalidError.code and error.problems:
+        return InvalidError(str(error), error.problems)
+    return error
+
+
+def _usage(completions: list[Completion]) -> CallUsage:
+    last = completions[-1] if completions else None
+    return CallUsage(
+        model=last.model if last else "",
+        provider=last.provider if last else "",
+        is_byollm=last.is_byollm if last else False,
+        input_tokens=sum(c.usage.input_tokens for c in completions),
+        output_tokens=sum(c.usage.output_tokens for c in completions),
+        cost_nano_usd=sum(c.cost_nano_usd for c in completions),
+        llm_calls=len(completions),
+    )

@@ -1,0 +1,54 @@
+"""Append and read. The whole way in is ``Appender.append``."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import apsw
+
+from imperal_host.clock import Clock
+from imperal_host.errors import LedgerError
+from imperal_host.identity import CallId, TenantId, UserId
+from imperal_host.ledger import store
+from imperal_host.ledger.event import Event, Receipt
+from imperal_host.ledger.store import Entry
+from imperal_host.ledger.verify import Report, verify_chain
+from imperal_host.storage.database import Database
+
+
+class Appender(Protocol):
+    """Returns only when the event is durable. Raises ``LedgerError`` rather than lose one."""
+
+    async def append(self, event: Event) -> Receipt: ...
+
+
+class Ledger:
+    """The SQLite ledger: the chain's tail is read inside each transaction, so several processes may append."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def append(self, event: Event) -> Receipt:
+        at_milliseconds = int(self._clock.now() * 1000)
+        try:
+            return await self._database.write(lambda t: store.append(t, event, at_milliseconds))
+        except (apsw.Error, ValueError, RuntimeError) as error:
+            raise LedgerError(f"the ledger cannot write ({error}); nothing goes out unrecorded") from error
+
+    async def of_user(self, tenant: TenantId, user: UserId, limit: int, before: int | None = None) -> list[Entry]:
+        """The user's rows, newest first, below index ``before`` if given."""
+        return await self._database.read(lambda t: store.of_user(t, tenant, user, limit, before))
+
+    async def of_call(self, call: CallId) -> list[Entry]:
+        """All rows of one call and of its model attempts, oldest first."""
+        return await self._database.read(lambda t: store.of_call(t, call))
+
+    async def latest(self, limit: int, tenant: TenantId | None = None) -> list[Entry]:
+        return await self._database.read(lambda t: store.latest(t, limit, tenant))
+
+    async def spent_nano_usd(self, tenant: TenantId, user: UserId) -> int:
+        return await self._database.read(lambda t: store.spent(t, tenant, user))
+
+    async def verify(self, progress: Callable[[int], None] = lambda _: None) -> Report:
+        """Recompute every chain. Reads one consistent state."""
+        return await self._database.read(lambda t: verify_chain(store.heads(t), store.walk(t), progress))

@@ -1,0 +1,48 @@
+"""The child process: ``python -m imperal_host.local.server``, configured by one JSON line on standard input.
+
+It answers with one JSON line, ``{"address": "http://127.0.0.1:PORT"}`` or ``{"error": ...}``, serves the
+OpenAI and Anthropic endpoints of llama.cpp, and ends when its standard input does, or with its parent.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import sys
+
+import xllamacpp
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # llama.cpp writes to standard output too: keep the real one for our line, and send the rest to the log.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    config = json.loads(sys.stdin.readline())
+    try:
+        server = start(config)
+    except Exception as error:
+        print(json.dumps({"error": f"{type(error).__name__}: {error}"}), file=answers, flush=True)
+        raise SystemExit(1) from None
+    print(json.dumps({"address": server.listening_address}), file=answers, flush=True)
+    sys.stdin.read()
+    os._exit(0)  # llama.cpp's threads do not end in an orderly way, and hold nothing worth saving
+
+
+def start(config: dict[str, str | int]) -> xllamacpp.Server:
+    params = xllamacpp.CommonParams()
+    params.model.path = config["weights"]
+    params.model_alias = {config["alias"]}
+    params.hostnames = ["127.0.0.1"]
+    params.port = 0
+    params.api_keys = [config["key"]]
+    params.n_ctx = config["context_tokens"]
+    params.n_parallel = 1
+    params.endpoint_slots = True
+    return xllamacpp.Server(params)
+
+
+if __name__ == "__main__":
+    main()

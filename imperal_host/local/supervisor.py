@@ -1,0 +1,100 @@
+"""Starts the model server when it is first needed, and again if it died."""
+
+import asyncio
+import contextlib
+import json
+import secrets
+import subprocess
+import sys
+from pathlib import Path
+
+from imperal_host.errors import UnavailableError
+from imperal_host.local.weights import MODEL
+from imperal_host.log import logger
+from imperal_host.vault.secret import Secret
+
+_START_SECONDS_MAX = 60.0
+_END_SECONDS_MAX = 5.0
+_LOG_CHARACTERS = 500
+
+
+class LocalModelServer:
+    """One child process. ``endpoint`` is the only thing to ask of it."""
+
+    def __init__(self, weights: Path, *, alias: str = MODEL, context_tokens: int = 8_192) -> None:
+        self.model = alias
+        self._weights = weights
+        self._context_tokens = context_tokens
+        self._key = secrets.token_urlsafe(32)
+        self._process: asyncio.subprocess.Process | None = None
+        self._address = ""
+        self._starting = asyncio.Lock()
+        self._drain: asyncio.Task[None] | None = None
+        self._log = logger("local").bind(model=alias)
+
+    async def endpoint(self) -> tuple[str, Secret]:
+        """The OpenAI base URL and the key; starts the server if it does not run.
+
+        Raises ``UnavailableError`` when it does not come up.
+        """
+        async with self._starting:
+            if self._process is None or self._process.returncode is not None:
+                await self._start()
+        return f"{self._address}/v1", Secret(self._key)
+
+    async def aclose(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        assert process.stdin is not None
+        process.stdin.close()
+        try:
+            async with asyncio.timeout(_END_SECONDS_MAX):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+        if self._drain is not None:
+            await self._drain
+
+    async def _start(self) -> None:
+        if self._process is not None:
+            self._log.warning("local.restart", status=self._process.returncode)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "imperal_host.local.server"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        tail: list[str] = []
+        self._drain = asyncio.create_task(self._read_log(process, tail))
+        config = {
+            "weights": str(self._weights),
+            "alias": self.model,
+            "key": self._key,
+            "context_tokens": self._context_tokens,
+        }
+        answer: dict[str, str] = {}
+        with contextlib.suppress(TimeoutError, ValueError, ConnectionError):
+            async with asyncio.timeout(_START_SECONDS_MAX):
+                process.stdin.write(json.dumps(config).encode() + b"\n")
+                await process.stdin.drain()
+                answer = json.loads(await process.stdout.readline())
+        if "address" not in answer:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+            await self._drain
+            why = answer.get("error") or "".join(tail)[-_LOG_CHARACTERS:].strip() or "no answer"
+            raise UnavailableError(f"the embedded model's server did not start: {why}")
+        self._process, self._address = process, answer["address"]
+        self._log.info("local.started", address=self._address, pid=process.pid)
+
+    async def _read_log(self, process: asyncio.subprocess.Process, tail: list[str]) -> None:
+        """The server's own log is read so that it never blocks, and its last lines are kept."""
+        assert process.stderr is not None
+        while line := await process.stderr.readline():
+            tail.append(line.decode(errors="replace"))
+            del tail[:-20]

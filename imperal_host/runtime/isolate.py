@@ -1,0 +1,47 @@
+"""The protocols between the runtime and the rest."""
+
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+from imperal_host.identity import CallId, Package, Principal
+from imperal_sdk.manifest import Manifest
+from imperal_sdk.wire import CallContext
+
+JsonObject = dict[str, Any]
+
+
+class Broker(Protocol):
+    """All that a running call may ask of its host."""
+
+    async def ask(self, capability: str, payload: JsonObject) -> JsonObject:
+        """Raises ``HostError``, which reaches the extension as its code and message."""
+        ...
+
+
+class Isolate(Protocol):
+    """One confined process that has loaded one extension."""
+
+    manifest: Manifest
+
+    @property
+    def alive(self) -> bool: ...
+
+    async def invoke(
+        self, call: CallId, function: str, arguments: JsonObject, context: CallContext, broker: Broker, seconds: float
+    ) -> JsonObject:
+        """One call at a time. Raises ``ExtensionError``; after ``ExtensionStoppedError`` the isolate is gone."""
+        ...
+
+    async def aclose(self) -> None:
+        """Kill it, and return when it is gone. Never raises."""
+        ...
+
+
+class Launcher(Protocol):
+    async def launch(self, package: Package) -> Isolate:
+        """Raises ``SandboxError`` when a layer does not hold, ``ExtensionLoadError`` when the code does not load."""
+        ...
+
+
+class Leases(Protocol):
+    def lease(self, package: Package, principal: Principal) -> AbstractAsyncContextManager[Isolate]: ...

@@ -1,0 +1,51 @@
+"""The operator's settings: defaults, overridden by ``IMPERAL_*`` environment variables."""
+
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_APP = "imperal-host"
+
+
+class Settings(BaseSettings):
+    """Every bound has its unit last in its name. ``imperal-host serve --help`` lists the main ones."""
+
+    model_config = SettingsConfigDict(env_prefix="IMPERAL_", extra="forbid", frozen=True)
+
+    data_dir: Path = Field(default_factory=lambda: platformdirs.user_data_path(_APP))
+    kek_file: Path = Field(default_factory=lambda: platformdirs.user_config_path(_APP) / "kek")
+    cache_dir: Path = Field(default_factory=lambda: platformdirs.user_cache_path(_APP))
+    extensions_dir: Path | None = None
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    # strict: namespaces, Landlock and seccomp, or no launch. namespaces: for kernels without the other two.
+    sandbox: Literal["strict", "namespaces"] = "strict"
+    # Private addresses that models may be reached at; everything else must be public.
+    private_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+
+    call_seconds_max: float = Field(120.0, gt=0)
+    upstream_seconds_max: float = Field(110.0, gt=0)
+    upstream_bytes_max: int = Field(8 << 20, gt=0)
+    launch_seconds_max: float = Field(20.0, gt=0)
+    body_bytes_max: int = Field(2 << 20, gt=0)
+    asks_per_call_max: int = Field(1_000, gt=0)
+    isolates_max: int = Field(32, gt=0)
+    isolates_per_principal_max: int = Field(8, gt=0)
+    isolate_idle_seconds_max: float = Field(300.0, gt=0)
+    isolate_memory_bytes_max: int = Field(512 << 20, gt=0)
+    isolate_cpu_seconds_max: int = Field(600, gt=0)
+    isolate_scratch_bytes_max: int = Field(16 << 20, gt=0)
+
+    # Nano-USD a token, for platform models without a row in the price table.
+    price_input_nano_usd: int = Field(150, ge=0)
+    price_output_nano_usd: int = Field(600, ge=0)
+    # What one user may spend on platform models in all; unlimited when unset.
+    user_budget_nano_usd: int | None = Field(None, ge=0)
+
+    @property
+    def database_file(self) -> Path:
+        return self.data_dir / "host.sqlite3"

@@ -1,0 +1,81 @@
+"""The schema, forward only: a migration that has been released is never edited."""
+
+_1_BEGINNING = """
+create table token (
+    id text primary key,
+    hash blob not null unique,
+    tenant text not null,
+    user text not null,
+    email text not null,
+    role text not null,
+    scopes text not null,
+    created_at integer not null,
+    revoked_at integer
+) strict;
+
+create table tenant_key (
+    tenant text primary key,
+    kek_id text not null,
+    wrapped blob not null
+) strict;
+
+create table secret (
+    tenant text not null references tenant_key (tenant),
+    name text not null,
+    version integer not null,
+    sealed blob not null,
+    primary key (tenant, name, version)
+) strict;
+
+create table key_check (
+    kek_id text primary key,
+    sealed blob not null
+) strict;
+
+create table binding (
+    tenant text not null,
+    owner text not null,
+    version integer not null,
+    provider text not null,
+    model text not null,
+    base_url text not null,
+    display_name text not null,
+    is_active integer not null,
+    fallback text not null,
+    key_prefix text not null,
+    updated_at integer not null,
+    primary key (tenant, owner)
+) strict;
+
+create table parameter_layer (
+    extension text not null,
+    purpose text not null,
+    parameters text not null,
+    updated_at integer not null,
+    primary key (extension, purpose)
+) strict;
+
+create table entry (
+    tenant text not null,
+    "index" integer not null,
+    call_id text not null,
+    kind text not null,
+    at_milliseconds integer not null,
+    user text not null,
+    cost_nano_usd integer not null,
+    body blob not null,
+    hash blob not null,
+    primary key (tenant, "index"),
+    unique (call_id, kind)
+) strict;
+
+create index entry_of_user on entry (tenant, user);
+
+create table head (
+    tenant text primary key,
+    size integer not null,
+    hash blob not null
+) strict;
+"""
+
+MIGRATIONS = (_1_BEGINNING,)

@@ -1,0 +1,76 @@
+"""Sealed secrets, and a tenant's view of them: no path leads out of it."""
+
+import os
+from typing import Protocol
+
+from imperal_host.errors import NotFoundError, SealedError
+from imperal_host.identity import TenantId
+from imperal_host.storage.database import Database, Transaction
+from imperal_host.vault.barrier import KEY_BYTES, seal, unseal
+from imperal_host.vault.keyring import KeySource
+from imperal_host.vault.secret import Secret
+
+
+class SecretView(Protocol):
+    """One tenant's corner of the vault."""
+
+    async def open(self, name: str, version: int) -> Secret: ...
+
+
+class Vault:
+    def __init__(self, database: Database, keys: KeySource) -> None:
+        self._database = database
+        self._keys = keys
+
+    def view(self, tenant: TenantId) -> "TenantView":
+        return TenantView(self._database, self._keys, tenant)
+
+
+class TenantView:
+    """Every name is bound to the tenant, to itself and to its version: swapped rows do not open."""
+
+    def __init__(self, database: Database, keys: KeySource, tenant: TenantId) -> None:
+        self._database = database
+        self._keys = keys
+        self._tenant = tenant
+
+    async def open(self, name: str, version: int) -> Secret:
+        """Raises ``NotFoundError`` if there is none, ``SealedError`` if there is one that does not open."""
+
+        return await self._database.read(lambda t: self.open_in(t, name, version))
+
+    def open_in(self, transaction: Transaction, name: str, version: int) -> Secret:
+        """As ``open``, inside the caller's transaction."""
+        row = transaction.row(
+            "select sealed from secret where tenant = ? and name = ? and version = ?", (self._tenant, name, version)
+        )
+        if row is None:
+            raise NotFoundError(f"no secret {name!r}")
+        key = self._tenant_key(transaction)
+        if key is None:
+            raise SealedError(f"the key of tenant {self._tenant!r} is gone; its secrets do not open")
+        return Secret(unseal(key, row[0], "secret", self._tenant, name, str(version)).decode())
+
+    def put(self, transaction: Transaction, name: str, version: int, secret: Secret) -> None:
+        """Seal inside the caller's transaction, so that what refers to the secret and the secret are one."""
+        key = self._tenant_key(transaction) or self._new_tenant_key(transaction)
+        sealed = seal(key, secret.reveal().encode(), "secret", self._tenant, name, str(version))
+        transaction.run("insert into secret values (?, ?, ?, ?)", (self._tenant, name, version, sealed))
+
+    def forget(self, transaction: Transaction, name: str) -> None:
+        """Remove every version of a secret."""
+        transaction.run("delete from secret where tenant = ? and name = ?", (self._tenant, name))
+
+    def _tenant_key(self, transaction: Transaction) -> bytes | None:
+        row = transaction.row("select kek_id, wrapped from tenant_key where tenant = ?", (self._tenant,))
+        if row is None:
+            return None
+        if row[0] != self._keys.key_id:
+            raise SealedError(f"the key of tenant {self._tenant!r} is wrapped by KEK {row[0]}, which is not loaded")
+        return self._keys.unwrap(row[1], "tenant-key", self._tenant)
+
+    def _new_tenant_key(self, transaction: Transaction) -> bytes:
+        key = os.urandom(KEY_BYTES)
+        wrapped = self._keys.wrap(key, "tenant-key", self._tenant)
+        transaction.run("insert into tenant_key values (?, ?, ?)", (self._tenant, self._keys.key_id, wrapped))
+        return key

@@ -1,0 +1,121 @@
+"""``@chat.function``: typed async functions become callable from outside."""
+
+import inspect
+import typing
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, overload
+
+from pydantic import BaseModel
+
+from imperal_sdk.errors import ExtensionError
+from imperal_sdk.extension import Extension
+from imperal_sdk.manifest import ActionType
+
+Handler = Callable[..., Awaitable[Any]]
+_ACTION_TYPES = typing.get_args(ActionType)
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionDef:
+    """One declared function. ``params_model`` is the type of its one pydantic argument, if it has one."""
+
+    name: str
+    func: Handler
+    description: str
+    action_type: ActionType = "read"
+    event: str = ""
+    params_model: type[BaseModel] | None = None
+    data_model: type[BaseModel] | None = None
+    effects: tuple[str, ...] = field(default=())
+
+
+class ChatExtension:
+    """A bundle of functions of one extension."""
+
+    def __init__(
+        self, ext: Extension, tool_name: str | None = None, description: str = "", **_published: object
+    ) -> None:
+        self.ext = ext
+        self.tool_name = tool_name or ext.app_id
+        self.description = description
+        self.functions: dict[str, FunctionDef] = {}
+        ext.attach(self)
+
+    @overload
+    def function(self, name: Handler, /) -> Handler: ...
+    @overload
+    def function(
+        self,
+        name: str | None = None,
+        description: str = "",
+        *,
+        action_type: ActionType = "read",
+        event: str = "",
+        effects: list[str] | None = None,
+        data_model: type[BaseModel] | None = None,
+        **published: object,
+    ) -> Callable[[Handler], Handler]: ...
+    def function(
+        self,
+        name: str | Handler | None = None,
+        description: str = "",
+        *,
+        action_type: ActionType = "read",
+        event: str = "",
+        effects: list[str] | None = None,
+        data_model: type[BaseModel] | None = None,
+        **published: object,
+    ) -> Handler | Callable[[Handler], Handler]:
+        """Declare a function.
+
+        ``name`` may be left out (then the function's own), or given first or by keyword. Keywords of the
+        published SDK that this host gives no meaning to yet (``chain_callable``, ``background``, ...) are
+        accepted, so that one source runs on both. Raises ``ExtensionError`` at once for a declaration
+        that could never be called.
+        """
+
+        def register(func: Handler) -> Handler:
+            self._add(
+                FunctionDef(
+                    name=name if isinstance(name, str) else func.__name__,
+                    func=func,
+                    description=description or inspect.getdoc(func) or "",
+                    action_type=action_type,
+                    event=event,
+                    params_model=self._params_model(func),
+                    data_model=data_model,
+                    effects=tuple(effects or ()),
+                )
+            )
+            return func
+
+        return register(name) if callable(name) else register
+
+    def _add(self, function: FunctionDef) -> None:
+        if function.name in self.ext.functions:
+            raise ExtensionError(self.ext.app_id, f"two functions are named {function.name!r}")
+        if function.action_type not in _ACTION_TYPES:
+            raise ExtensionError(
+                self.ext.app_id,
+                f"{function.name}: action_type is one of {', '.join(_ACTION_TYPES)}, not {function.action_type!r}",
+            )
+        self.functions[function.name] = function
+
+    def _params_model(self, func: Handler) -> type[BaseModel] | None:
+        where = f"{func.__name__}: "
+        if not inspect.iscoroutinefunction(func):
+            raise ExtensionError(self.ext.app_id, where + "a function is declared with 'async def'")
+        arguments = list(inspect.signature(func).parameters.values())[1:]
+        if not arguments:
+            return None
+        try:
+            hints = typing.get_type_hints(func)
+        except NameError as error:
+            raise ExtensionError(self.ext.app_id, where + f"its annotations do not resolve: {error}") from None
+        model = hints.get(arguments[0].name)
+        if len(arguments) > 1 or not (isinstance(model, type) and issubclass(model, BaseModel)):
+            raise ExtensionError(
+                self.ext.app_id, where + "after ctx comes at most one argument, annotated with a pydantic model"
+            )
+        return model

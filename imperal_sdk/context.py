@@ -1,0 +1,203 @@
+"""``ctx``: typed doors over one ``ask``. Nothing is decided here; the host decides.
+
+``AskFn`` is all the power an extension has: a capability's name and a JSON payload go to the host, a
+JSON payload comes back, or an ``ImperalError`` with the host's code.
+"""
+
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import ValidationError as PydanticError
+
+from imperal_sdk.errors import ValidationError
+from imperal_sdk.llm import UNSET, Completion, LlmRequest, Unset
+from imperal_sdk.types.identity import TenantContext, UserContext
+from imperal_sdk.types.models import CompletionResult
+from imperal_sdk.wire.frames import CallContext, LlmView
+
+AskFn = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
+Level = Literal["debug", "info", "warning", "error"]
+_PUBLISHED_LEVELS: Mapping[str, Level] = {
+    "debug": "debug",
+    "info": "info",
+    "warn": "warning",
+    "warning": "warning",
+    "error": "error",
+    "critical": "error",
+}
+
+
+class Llm:
+    """``ctx.llm``: the right model for this user, whoever's it is."""
+
+    def __init__(self, ask: AskFn, view: LlmView) -> None:
+        self._ask = ask
+        self.is_byollm = view.is_byollm
+        self.provider = view.provider
+        self.model = view.model
+
+    async def create_message(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        system: str = "",
+        max_tokens: int | Unset = UNSET,
+        *,
+        purpose: str = "",
+        temperature: float | Unset = UNSET,
+        top_p: float | Unset = UNSET,
+        stop_sequences: Sequence[str] | Unset = UNSET,
+        presence_penalty: float | Unset = UNSET,
+        frequency_penalty: float | Unset = UNSET,
+        seed: int | Unset = UNSET,
+        model: str = "",
+    ) -> Completion:
+        """One model call.
+
+        ``messages`` is a list of ``{"role": "user" | "assistant", "content": str | text blocks}``. A
+        parameter left ``UNSET`` is decided by the cascade (admin layers, then the provider's default);
+        ``0.0`` is a value. ``purpose`` names the admin's per-purpose settings. ``model`` is a wish that
+        the host records; the user's and the admin's choice win.
+
+        Raises ``ValidationError`` before anything is sent, ``CapabilityDeniedError`` when the host did
+        not grant the model, ``RateLimitError`` and ``APIError`` for what the model's side answered.
+        """
+        said = {
+            "temperature": temperature,
+            "top_p": top_p,
+            "max_tokens": max_tokens,
+            "stop_sequences": stop_sequences,
+            "presence_penalty": presence_penalty,
+            "frequency_penalty": frequency_penalty,
+            "seed": seed,
+        }
+        payload = {
+            "messages": list(messages),
+            "system": system,
+            "purpose": purpose,
+            "model": model,
+            "parameters": {name: value for name, value in said.items() if value is not UNSET},
+        }
+        try:
+            request = LlmRequest.model_validate(payload)
+        except PydanticError as error:
+            first = error.errors()[0]
+            raise ValidationError(".".join(map(str, first["loc"])), first["msg"]) from None
+        answer = await self._ask("llm.complete", request.model_dump(mode="json", exclude_none=True))
+        return Completion.model_validate(answer)
+
+
+class Ai:
+    """``ctx.ai``: the published SDK's one-prompt door, over the same broker."""
+
+    def __init__(self, llm: Llm) -> None:
+        self._llm = llm
+
+    async def complete(self, prompt: str, model: str = "", **kwargs: Any) -> CompletionResult:
+        """``kwargs`` are those of ``ctx.llm.create_message``; ``messages`` go before the prompt."""
+        history = list(kwargs.pop("messages", ()))
+        done = await self._llm.create_message([*history, {"role": "user", "content": prompt}], model=model, **kwargs)
+        usage = {"input_tokens": done.usage.input_tokens, "output_tokens": done.usage.output_tokens}
+        return CompletionResult(done.text, done.model, usage, done.stop_reason, done.tokens_used)
+
+
+class _Sent:
+    """Awaitable, and silent when nobody awaits it."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield from ()
+
+
+class Log:
+    """``await ctx.log("text")`` and ``ctx.log.info("text", key=value)``, in any mixture.
+
+    The entry is on its way when the call returns; awaiting it is allowed and never needed.
+    """
+
+    def __init__(self, emit: Callable[[dict[str, Any]], None]) -> None:
+        self._emit = emit
+
+    def __call__(self, message: str, level: str = "info", **fields: Any) -> _Sent:
+        self._write(_PUBLISHED_LEVELS.get(level, "info"), message, fields)
+        return _Sent()
+
+    def debug(self, message: str, **fields: Any) -> None:
+        self._write("debug", message, fields)
+
+    def info(self, message: str, **fields: Any) -> None:
+        self._write("info", message, fields)
+
+    def warning(self, message: str, **fields: Any) -> None:
+        self._write("warning", message, fields)
+
+    def error(self, message: str, **fields: Any) -> None:
+        self._write("error", message, fields)
+
+    def _write(self, level: Level, message: str, fields: dict[str, Any]) -> None:
+        plain = {name: v if isinstance(v, str | int | float | bool | None) else repr(v) for name, v in fields.items()}
+        self._emit({"level": level, "message": str(message), "fields": plain})
+
+
+class Config:
+    """Settings of this extension, read-only. ``get("a.b")`` walks sections."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = dict(values)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        value: Any = self._values
+        for part in key.split("."):
+            if not isinstance(value, dict) or part not in value:
+                return default
+            value = value[part]
+        return value
+
+    def get_section(self, section: str) -> dict[str, Any]:
+        value = self.get(section, {})
+        return dict(value) if isinstance(value, dict) else {}
+
+    def all(self) -> dict[str, Any]:
+        return dict(self._values)
+
+
+@dataclass(frozen=True, slots=True)
+class TimeContext:
+    """When the call began, by the host's clock. Times are ISO 8601."""
+
+    now_utc: str
+    timezone: str = "UTC"
+    utc_offset: str = "+00:00"
+
+    @property
+    def now_local(self) -> str:
+        return self.now_utc
+
+    @property
+    def hour_local(self) -> int:
+        return datetime.fromisoformat(self.now_utc).hour
+
+
+class Context:
+    """What a function gets as its first argument."""
+
+    def __init__(self, call: CallContext, ask: AskFn, emit: Callable[[str, dict[str, Any]], None]) -> None:
+        self._emit = emit
+        self.user = UserContext(
+            imperal_id=call.imperal_id,
+            email=call.email,
+            tenant_id=call.tenant_id,
+            role=call.role,
+            scopes=call.scopes,
+        )
+        self.tenant = TenantContext(tenant_id=call.tenant_id, name=call.tenant_id)
+        self.llm = Llm(ask, call.llm)
+        self.ai = Ai(self.llm)
+        self.log = Log(lambda entry: emit("log.write", entry))
+        self.config = Config(call.config)
+        self.time = TimeContext(datetime.fromtimestamp(call.now, UTC).isoformat())
+
+    def progress(self, percent: float, message: str = "") -> _Sent:
+        """Tell the caller how far the work is: 0 to 100. Works with and without ``await``."""
+        self._emit("progress.report", {"percent": max(0.0, min(100.0, float(percent))), "message": message})
+        return _Sent()

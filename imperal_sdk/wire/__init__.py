@@ -1,0 +1,29 @@
+"""The protocol between the host and an isolate: bytes to frames and back, no I/O.
+
+A frame is a u32 length (big-endian) and that many bytes of msgpack, a tagged union. Each side accepts
+only what the other may send; anything else is a ``ProtocolError``, whose only cure is to close. No frame
+of an isolate can name a tenant, a user, an extension or a key: the host knows those from the channel.
+"""
+
+from imperal_sdk.wire.connection import FRAME_BYTES_MAX, Connection, FrameTooLargeError, ProtocolError, Role
+from imperal_sdk.wire.frames import Answer, Ask, CallContext, Fault, Frame, Invoke, LlmView, Problem, Ready, Refusal
+from imperal_sdk.wire.frames import Return as Return
+
+__all__ = [
+    "FRAME_BYTES_MAX",
+    "Answer",
+    "Ask",
+    "CallContext",
+    "Connection",
+    "Fault",
+    "Frame",
+    "FrameTooLargeError",
+    "Invoke",
+    "LlmView",
+    "Problem",
+    "ProtocolError",
+    "Ready",
+    "Refusal",
+    "Return",
+    "Role",
+]

@@ -1,0 +1,79 @@
+"""One end of the protocol: feed it bytes, it gives frames; give it a frame, it gives bytes."""
+
+from enum import Enum
+
+import msgspec
+
+from imperal_sdk.wire.frames import Answer, Ask, Fault, Frame, Invoke, Ready, Refusal, Return
+
+FRAME_BYTES_MAX = 4 << 20
+_LENGTH_BYTES = 4
+
+
+class ProtocolError(Exception):
+    """The peer broke the protocol: the only cure is to close."""
+
+
+class FrameTooLargeError(Exception):
+    """Our own frame would be over ``FRAME_BYTES_MAX``; nothing was sent."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"a message of {size:,} bytes is over the limit of {FRAME_BYTES_MAX:,} bytes")
+
+
+class Role(Enum):
+    HOST = "host"
+    ISOLATE = "isolate"
+
+
+_MAY_SEND: dict[Role, tuple[type, ...]] = {
+    Role.HOST: (Invoke, Answer, Refusal),
+    Role.ISOLATE: (Ready, Ask, Return, Fault),
+}
+_DECODE_FROM = {
+    Role.HOST: msgspec.msgpack.Decoder(Invoke | Answer | Refusal),
+    Role.ISOLATE: msgspec.msgpack.Decoder(Ready | Ask | Return | Fault),
+}
+
+
+class Connection:
+    def __init__(self, role: Role) -> None:
+        self._ours = _MAY_SEND[role]
+        self._decoder = _DECODE_FROM[Role.ISOLATE if role is Role.HOST else Role.HOST]
+        self._encoder = msgspec.msgpack.Encoder()
+        self._buffer = bytearray()
+
+    def send(self, frame: Frame) -> bytes:
+        """Raises ``FrameTooLargeError``, or ``TypeError`` for a value that is not JSON-like."""
+        assert isinstance(frame, self._ours), frame
+        body = self._encoder.encode(frame)
+        if len(body) > FRAME_BYTES_MAX:
+            raise FrameTooLargeError(len(body))
+        return len(body).to_bytes(_LENGTH_BYTES, "big") + body
+
+    def receive(self, data: bytes) -> list[Frame]:
+        """Whole frames only; the rest waits. The length is checked before a byte of the body is kept."""
+        self._buffer += data
+        frames: list[Frame] = []
+        while len(self._buffer) >= _LENGTH_BYTES:
+            size = int.from_bytes(self._buffer[:_LENGTH_BYTES], "big")
+            if size > FRAME_BYTES_MAX:
+                raise ProtocolError(f"frame of {size:,} bytes, over the limit of {FRAME_BYTES_MAX:,}")
+            end = _LENGTH_BYTES + size
+            if len(self._buffer) < end:
+                break
+            frames.append(self._decode(bytes(self._buffer[_LENGTH_BYTES:end])))
+            del self._buffer[:end]
+        return frames
+
+    @property
+    def mid_frame(self) -> bool:
+        """Whether a frame has begun to arrive and is not whole yet."""
+        return bool(self._buffer)
+
+    def _decode(self, body: bytes) -> Frame:
+        try:
+            frame: Frame = self._decoder.decode(body)
+            return frame
+        except (msgspec.DecodeError, RecursionError, ValueError) as error:
+            raise ProtocolError(f"malformed frame: {error}") from None

@@ -1,0 +1,91 @@
+"""Every frame of the protocol."""
+
+from typing import Any
+
+import msgspec
+
+
+class LlmView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What ``ctx.llm`` shows before the first call."""
+
+    is_byollm: bool
+    provider: str
+    model: str
+
+
+class CallContext(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an extension may know of the one it works for. ``now`` is seconds since the epoch, UTC."""
+
+    imperal_id: str
+    email: str
+    tenant_id: str
+    role: str
+    scopes: list[str]
+    llm: LlmView
+    now: float
+    config: dict[str, Any]
+
+
+class Problem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One wrong argument: a dotted path and a sentence."""
+
+    field: str
+    message: str
+
+
+# -- sent by the host
+
+
+class Invoke(msgspec.Struct, frozen=True, tag="invoke", forbid_unknown_fields=True):
+    call_id: str
+    function: str
+    arguments: dict[str, Any]
+    context: CallContext
+
+
+class Answer(msgspec.Struct, frozen=True, tag="answer", forbid_unknown_fields=True):
+    ask_id: int
+    payload: dict[str, Any]
+
+
+class Refusal(msgspec.Struct, frozen=True, tag="refusal", forbid_unknown_fields=True):
+    """The host will not, or could not, do what was asked."""
+
+    ask_id: int
+    code: str
+    message: str
+
+
+# -- sent by the isolate
+
+
+class Ready(msgspec.Struct, frozen=True, tag="ready", forbid_unknown_fields=True):
+    """The extension is imported; this is its manifest."""
+
+    manifest: dict[str, Any]
+
+
+class Ask(msgspec.Struct, frozen=True, tag="ask", forbid_unknown_fields=True):
+    """A running call asks its host for a capability."""
+
+    call_id: str
+    ask_id: int
+    capability: str
+    payload: dict[str, Any]
+
+
+class Return(msgspec.Struct, frozen=True, tag="return", forbid_unknown_fields=True):
+    call_id: str
+    result: dict[str, Any]
+
+
+class Fault(msgspec.Struct, frozen=True, tag="fault", forbid_unknown_fields=True):
+    """A call failed, or (without ``call_id``) the extension could not be loaded."""
+
+    code: str
+    message: str
+    call_id: str | None = None
+    problems: list[Problem] = []
+
+
+Frame = Invoke | Answer | Refusal | Ready | Ask | Return | Fault
