@@ -40,7 +40,8 @@ class Account:
                 spent = await self._spending.spent_nano_usd(*who)
                 if spent + self._held[who] > self._budget:
                     raise BudgetExhaustedError(
-                        f"this call may cost {nano_usd:,} nano-USD; {spent:,} of the budget of {self._budget:,} are spent"
+                        f"this call may cost {nano_usd:,} nano-USD; "
+                        f"{spent:,} of the budget of {self._budget:,} are spent"
                     )
         except BaseException:
             self._held[who] -= nano_usd

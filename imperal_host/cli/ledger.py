@@ -68,7 +68,7 @@ def print_report(report: Report) -> None:
 
 def entries_table(entries: list[Entry]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for column in ("row", "time", "tenant/user", "kind", "action", "what", "outcome", "tokens", "nano-USD"):
+    for column in ("row", "time", "tenant/user", "kind", "what", "outcome", "tokens", "nano-USD"):
         table.add_column(column, justify="right" if column in ("row", "tokens", "nano-USD") else "left")
     for entry in entries:
         content, details = entry.content, entry.content["details"]
@@ -83,8 +83,7 @@ def entries_table(entries: list[Entry]) -> Table:
             str(entry.index),
             when,
             who,
-            entry.kind,
-            content["action"],
+            f"{content['action']} {entry.kind}",
             what,
             details.get("outcome", ""),
             tokens,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 import uvicorn
 from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 import imperal_host
@@ -17,13 +17,13 @@ from imperal_host.api.calls import answer_body
 from imperal_host.app import Host, make_pool, open_host, open_stores
 from imperal_host.catalog.discovery import from_folder
 from imperal_host.cli import ledger, llm, params, token
+from imperal_host.cli import weights as weights_commands
 from imperal_host.cli.demo import demo
 from imperal_host.cli.options import AsJson, Extensions, Tenant, User
 from imperal_host.cli.run import err, fail, out, principal, run, settings, with_host
 from imperal_host.clock import SystemClock
-from imperal_host.errors import HostError
 from imperal_host.kernel.dispatch import Call
-from imperal_host.local import weights
+from imperal_host.local.weights import present
 from imperal_sdk.manifest import Manifest
 
 app = typer.Typer(
@@ -32,12 +32,11 @@ app = typer.Typer(
     help="The self-hosted host for LLM extensions.",
     epilog="Settings are environment variables IMPERAL_*; README lists them.",
 )
-model = typer.Typer(no_args_is_help=True, help="The embedded platform model.")
 app.add_typer(llm.app, name="llm")
 app.add_typer(params.app, name="params")
 app.add_typer(token.app, name="token")
 app.add_typer(ledger.app, name="ledger")
-app.add_typer(model, name="model")
+app.add_typer(weights_commands.app, name="model")
 app.command()(demo)
 
 
@@ -95,7 +94,7 @@ class _Server(uvicorn.Server):
 def _say_what_is_missing(running: Host) -> None:
     for name, why in running.rooms.catalog.failures.items():
         err.print(f"[yellow]extension {escape(name)} is not loaded:[/] {escape(why)}")
-    if not weights.present(running.stores.settings.cache_dir):
+    if not present(running.stores.settings.cache_dir):
         err.print("[yellow]the embedded model is not installed;[/] run: imperal-host model pull")
 
 
@@ -182,31 +181,6 @@ def _print_manifest(manifest: Manifest) -> None:
         names = ", ".join(properties) if isinstance(properties, dict) else ""
         table.add_row(function.name, function.action_type, names, escape(function.description))
     out.print(table)
-
-
-@model.command()
-def pull() -> None:
-    """Fetch the embedded model's weights (98 MB) into the cache directory and check them."""
-    file = fetch_weights(settings().cache_dir)
-    out.print(f"{file} is complete and checked.")
-
-
-def fetch_weights(cache_dir: Path) -> Path:
-    with Progress(TextColumn("checking"), BarColumn(), DownloadColumn(), console=err, transient=True) as bar:
-        task = bar.add_task("sha-256", total=weights.FILE_BYTES)
-        try:
-            return weights.pull(cache_dir, lambda done, total: bar.update(task, completed=done, total=total))
-        except HostError as error:
-            fail(str(error))
-
-
-@model.command()
-def status() -> None:
-    """Say whether the embedded model is installed."""
-    chosen = settings()
-    if not weights.present(chosen.cache_dir):
-        fail("not installed; run: imperal-host model pull")
-    out.print(f"{weights.MODEL}: {weights.weights_file(chosen.cache_dir)}")
 
 
 def main() -> None:

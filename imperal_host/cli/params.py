@@ -16,7 +16,7 @@ from imperal_host.gateway.gateway import Explanation
 from imperal_host.gateway.parameters import LayerKey
 from imperal_host.local.supervisor import LocalModelServer
 from imperal_host.local.weights import present, weights_file
-from imperal_sdk.llm import Parameters
+from imperal_sdk.llm import Origin, Parameters
 
 app = typer.Typer(no_args_is_help=True, help="Model parameters by platform, purpose and extension.")
 
@@ -112,14 +112,14 @@ def explain(
         return
     whose = "their own" if found.target.is_byollm else "the platform's"
     out.print(f"{found.target.vendor.name} {escape(found.target.model)} ({whose})")
-    print_provenance(found.resolved.provenance.items())
+    print_provenance(found.resolved.provenance)
 
 
-def print_provenance(rows: object) -> None:
+def print_provenance(provenance: dict[str, Origin]) -> None:
     table = Table(box=None, pad_edge=False)
     for column in ("parameter", "value", "set by", ""):
         table.add_column(column)
-    for name, origin in rows:  # type: ignore[attr-defined]
+    for name, origin in provenance.items():
         table.add_row(name, str(origin.value), origin.layer, f"not sent: {origin.dropped}" if origin.dropped else "")
     out.print(table if table.row_count else "No layer sets a parameter: the model's own defaults hold.")
 

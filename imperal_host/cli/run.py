@@ -16,7 +16,9 @@ from imperal_host.identity import Principal, TenantId, UserId, checked_name
 from imperal_host.settings import Settings
 
 T = TypeVar("T")
-out = Console(soft_wrap=True, highlight=False)
+# Rich folds tables to 80 columns when nobody watches; a log or a pipe has room.
+_WIDTH = None if sys.stdout.isatty() else 160
+out = Console(soft_wrap=True, highlight=False, width=_WIDTH)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 

@@ -81,7 +81,8 @@ class Egress:
                 continue
             if supervised or not self._guard.permits(address):
                 raise EgressBlockedError(
-                    f"{url.host} is at {address}, which is not public; the operator may allow it with IMPERAL_PRIVATE_NETWORKS"
+                    f"{url.host} is at {address}, which is not public; "
+                    "the operator may allow it with IMPERAL_PRIVATE_NETWORKS"
                 )
             if url.scheme != "https" and not self._guard.is_allow_listed(address):
                 raise EgressBlockedError(f"{url.host} is public: it is reached by https:// only")

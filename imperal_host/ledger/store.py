@@ -65,7 +65,7 @@ def append(transaction: Transaction, event: Event, at_milliseconds: int) -> Rece
         ),
     )
     transaction.run(
-        "insert into head values (?, ?, ?) on conflict (tenant) do update set size = excluded.size, hash = excluded.hash",
+        "insert or replace into head values (?, ?, ?)",
         (tenant, index + 1, digest),
     )
     return Receipt(tenant, index, digest.hex())

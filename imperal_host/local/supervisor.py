@@ -19,13 +19,13 @@ _LOG_CHARACTERS = 500
 
 
 class LocalModelServer:
-    """One child process. ``endpoint`` is the only thing to ask of it."""
+    """One child process. ``endpoint`` is the only thing to ask of it; without a ``key`` it makes its own."""
 
-    def __init__(self, weights: Path, *, alias: str = MODEL, context_tokens: int = 8_192) -> None:
+    def __init__(self, weights: Path, *, alias: str = MODEL, context_tokens: int = 8_192, key: str = "") -> None:
         self.model = alias
         self._weights = weights
         self._context_tokens = context_tokens
-        self._key = secrets.token_urlsafe(32)
+        self._key = key or secrets.token_urlsafe(32)
         self._process: asyncio.subprocess.Process | None = None
         self._address = ""
         self._starting = asyncio.Lock()

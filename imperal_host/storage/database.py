@@ -51,7 +51,8 @@ class Database:
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise SetupError(
-                f"the data directory {file.parent} cannot be made: {error.strerror}; set IMPERAL_DATA_DIR to another place"
+                f"the data directory {file.parent} cannot be made: {error.strerror}; "
+                "set IMPERAL_DATA_DIR to another place"
             ) from None
         try:
             connection = apsw.Connection(str(file))
@@ -62,7 +63,8 @@ class Database:
             _migrate(connection)
         except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, apsw.IOError) as error:
             raise SetupError(
-                f"the database {file} cannot be written ({error}); check the permissions of its directory, or set IMPERAL_DATA_DIR"
+                f"the database {file} cannot be written ({error}); "
+                "check the permissions of its directory, or set IMPERAL_DATA_DIR"
             ) from None
         except (apsw.NotADBError, apsw.CorruptError) as error:
             raise IntegrityError(f"the database {file} is damaged ({error}); restore it from a backup") from None

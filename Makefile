@@ -1,0 +1,59 @@
+# make demo      set everything up and run the main job
+# make test      set everything up and run the tests
+# make check     format, lint, types, layers
+# make lock      pin the dependencies anew, with hashes and without naming a registry
+# make clean     remove the virtual environment
+#
+# PYTHON chooses the interpreter: make test PYTHON=python3.13
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+RUN_READY := $(VENV)/ready-$(VERSION)
+DEV_READY := $(VENV)/ready-dev-$(VERSION)
+SOURCES := pyproject.toml $(wildcard extensions/*/pyproject.toml)
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: demo test check lock clean format
+
+demo: $(RUN_READY)
+	$(BIN)/imperal-host demo
+
+test: $(DEV_READY)
+	$(BIN)/imperal-host model pull
+	$(BIN)/pytest
+
+check: $(DEV_READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q tests/meta
+
+format: $(DEV_READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+$(RUN_READY): requirements.lock $(SOURCES)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+		{ echo "This Python cannot make a virtual environment; install its venv package (Debian: python3-venv)"; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(PIP) install --progress-bar on --require-hashes -r requirements.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation --no-index -e . $(foreach e,$(wildcard extensions/*/pyproject.toml),-e ./$(dir $(e)))
+	@touch $@
+
+$(DEV_READY): $(RUN_READY) requirements-dev.lock
+	$(PIP) install --progress-bar on --require-hashes -r requirements-dev.lock
+	@touch $@
+
+lock: $(DEV_READY)
+	$(PIP) install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--extra build --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--extra build --extra dev --custom-compile-command "make lock" -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean:
+	rm -rf $(VENV)
