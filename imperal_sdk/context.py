@@ -19,6 +19,10 @@ from imperal_sdk.wire.frames import CallContext, LlmView
 
 AskFn = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 Level = Literal["debug", "info", "warning", "error"]
+# What the host takes of one log entry or report; the rest is cut rather than the whole refused.
+TEXT_CHARACTERS_MAX = 4_000
+LOG_FIELDS_MAX = 50
+PROGRESS_CHARACTERS_MAX = 500
 _PUBLISHED_LEVELS: Mapping[str, Level] = {
     "debug": "debug",
     "info": "info",
@@ -135,8 +139,19 @@ class Log:
         self._write("error", message, fields)
 
     def _write(self, level: Level, message: str, fields: dict[str, Any]) -> None:
-        plain = {name: v if isinstance(v, str | int | float | bool | None) else repr(v) for name, v in fields.items()}
-        self._emit({"level": level, "message": str(message), "fields": plain})
+        plain = {name: _plain(value) for name, value in list(fields.items())[:LOG_FIELDS_MAX]}
+        self._emit({"level": level, "message": _text(str(message)), "fields": plain})
+
+
+def _plain(value: object) -> str | int | float | None:
+    if isinstance(value, float | None) or (isinstance(value, int) and -(2**63) <= value < 2**63):
+        return value
+    return _text(value if isinstance(value, str) else repr(value))
+
+
+def _text(text: str) -> str:
+    """Something that can be sent, whatever an extension logs: bounded, without lone surrogates."""
+    return text[:TEXT_CHARACTERS_MAX].encode("utf-8", "backslashreplace").decode()
 
 
 class Config:
@@ -199,5 +214,6 @@ class Context:
 
     def progress(self, percent: float, message: str = "") -> _Sent:
         """Tell the caller how far the work is: 0 to 100. Works with and without ``await``."""
-        self._emit("progress.report", {"percent": max(0.0, min(100.0, float(percent))), "message": message})
+        shown = _text(message)[:PROGRESS_CHARACTERS_MAX]
+        self._emit("progress.report", {"percent": max(0.0, min(100.0, float(percent))), "message": shown})
         return _Sent()

@@ -10,6 +10,7 @@ class ImperalError(Exception):
 
     def __init__(self, message: str, code: str = "unknown") -> None:
         super().__init__(message)
+        self.message = message
         self.code = code
 
 
@@ -24,6 +25,8 @@ class APIError(ImperalError):
 class NotFoundError(APIError):
     def __init__(self, resource: str, id: str) -> None:
         super().__init__(f"{resource} {id!r} not found", 404, "not_found")
+        self.resource = resource
+        self.id = id
 
 
 class RateLimitError(APIError):
@@ -81,6 +84,7 @@ def from_code(code: str, message: str) -> ImperalError:
     if code in ("upstream.rate_limited", "request.busy"):
         error = RateLimitError()
         error.args = (message,)
+        error.message = message
         error.code = code
         return error
     return APIError(message, _STATUS.get(code, 502), code)

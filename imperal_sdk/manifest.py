@@ -1,12 +1,13 @@
 """What an extension says about itself: plain data, made inside the sandbox, read by the host."""
 
+import json
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 APP_ID_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}[a-z0-9]$"
 FUNCTION_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
-VERSION_PATTERN = r"^\d+\.\d+\.\d+(?:[-+.][0-9A-Za-z.+-]+)?$"
+VERSION_PATTERN = r"^[0-9]+\.[0-9]+\.[0-9]+(?:[-+.][0-9A-Za-z.+-]+)?$"
 FUNCTIONS_MAX = 500
 
 ActionType = Literal["read", "write", "destructive"]
@@ -22,6 +23,12 @@ class FunctionManifest(BaseModel):
     action_type: ActionType = "read"
     parameters: dict[str, JsonValue] = {}
     event: str = Field("", max_length=200)
+
+    @field_validator("parameters")
+    @classmethod
+    def _json_can_say_it(cls, parameters: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        json.dumps(parameters, allow_nan=False)  # raises ValueError: JSON has no NaN and no infinity
+        return parameters
 
 
 class Manifest(BaseModel):

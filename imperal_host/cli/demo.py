@@ -33,6 +33,7 @@ from imperal_sdk.llm import Parameters
 
 _EXAMPLES = Path(imperal_host.__file__).parents[1] / "examples"
 _PURPOSE = "content_rewrite"
+_PLATFORM_SAYS = Parameters(temperature=0.1, top_p=0.9)
 _ADMIN_SAYS = Parameters(temperature=0.4, max_tokens=40)
 _OWN_MODEL = "ada-own-smollm2"
 
@@ -67,6 +68,7 @@ def demo() -> None:
 
 async def _perform(chosen: Settings) -> None:
     async with _stage(chosen) as stage:
+        await stage.host.rooms.layers.put(LayerKey(), _PLATFORM_SAYS)
         document = (_EXAMPLES / "document.txt").read_text(encoding="utf-8")
         _discover(stage)
         await _platform_call(stage, document)

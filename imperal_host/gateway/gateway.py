@@ -7,7 +7,7 @@ from typing import Protocol
 from imperal_host.billing.account import Account
 from imperal_host.billing.price import PriceTable
 from imperal_host.clock import Clock, new_id
-from imperal_host.errors import HostError, NotFoundError, UnavailableError, UpstreamError
+from imperal_host.errors import NotFoundError, UnavailableError, UpstreamError
 from imperal_host.gateway.binding import PLATFORM, owner_of
 from imperal_host.gateway.cascade import cascade
 from imperal_host.gateway.egress import Egress
@@ -18,6 +18,7 @@ from imperal_host.gateway.store import Bindings, Layers
 from imperal_host.identity import CallId, Principal, Scope, TenantId
 from imperal_host.ledger.event import Event, Json
 from imperal_host.ledger.ledger import Appender
+from imperal_host.ledger.recording import recorded
 from imperal_host.vault.secret import Secret
 from imperal_host.vault.store import SecretView
 from imperal_sdk.llm import Completion, LlmRequest, Parameters, TextBlock, Usage
@@ -111,24 +112,16 @@ class Gateway:
     async def _attempt(self, scope: Scope, request: LlmRequest, target: Target) -> Completion | UpstreamError:
         """One target: held, on record, sent, settled, on record again. An upstream's failure is returned."""
         resolved = await self._parameters(target, scope.extension, request.purpose, request.parameters)
-        attempt = _Attempt(CallId(new_id(self._clock)), scope, request, target, resolved, self._clock.monotonic())
+        attempt = _Attempt(CallId(new_id(self._clock)), scope, request, target, resolved)
         base_url, secret = await self._open(target)
         hold = await self._account.hold(scope.principal, self._most_it_may_cost(target, request, resolved))
         try:
-            await self._ledger.append(attempt.intent())
-            code = "cancelled"
-            parsed: Parsed | None = None
-            try:
+            async with recorded(self._ledger, attempt.intent(), self._clock) as recording:
                 parsed = await self._exchange(attempt, base_url, secret)
-                code = "ok"
-            except HostError as error:
-                code = error.code
-                if not isinstance(error, UpstreamError):
-                    raise
-                return error
-            finally:
-                cost = self._cost(target, parsed)
-                await self._ledger.append(attempt.outcome(code, parsed, cost, self._clock.monotonic()))
+                recording.cost_nano_usd = cost = self._cost(target, parsed.usage)
+                recording.details |= parsed.usage.model_dump()
+        except UpstreamError as error:
+            return error
         finally:
             self._account.release(hold)
         return attempt.completion(parsed, cost)
@@ -161,11 +154,9 @@ class Gateway:
         usage = Usage(input_tokens=estimated_input_tokens(request), output_tokens=output)
         return self._prices.price(target.model).of(usage)
 
-    def _cost(self, target: Target, parsed: Parsed | None) -> int:
-        """Policy A: an attempt on the user's own key costs 0, always. So does one that brought nothing."""
-        if target.is_byollm or parsed is None:
-            return 0
-        return self._prices.price(target.model).of(parsed.usage)
+    def _cost(self, target: Target, usage: Usage) -> int:
+        """Policy A: an attempt on the user's own key costs 0, always."""
+        return 0 if target.is_byollm else self._prices.price(target.model).of(usage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,19 +168,22 @@ class _Attempt:
     request: LlmRequest
     target: Target
     resolved: Resolved
-    started: float
 
     def intent(self) -> Event:
-        return Event("intent", "llm", self.id, self.scope, self._common(), parent=self.scope.call)
-
-    def outcome(self, code: str, parsed: Parsed | None, cost: int, now: float) -> Event:
-        details = {**self._common(), "outcome": code, "duration_ms": int((now - self.started) * 1000)}
-        if parsed is not None:
-            details["input_tokens"] = parsed.usage.input_tokens
-            details["output_tokens"] = parsed.usage.output_tokens
-            details["cached_input_tokens"] = parsed.usage.cached_input_tokens
-            details["usage_is_exact"] = parsed.usage.exact
-        return Event("outcome", "llm", self.id, self.scope, details, parent=self.scope.call, cost_nano_usd=cost)
+        layers: dict[str, Json] = {
+            name: origin.layer + (" (dropped)" if origin.dropped else "")
+            for name, origin in self.resolved.provenance.items()
+        }
+        details: dict[str, Json] = {
+            "provider": self.target.vendor.name,
+            "model": self.target.model,
+            "model_asked": self.request.model,
+            "purpose": self.request.purpose,
+            "is_byollm": self.target.is_byollm,
+            "binding_version": self.target.binding.version if self.target.binding else 0,
+            "parameter_layers": layers,
+        }
+        return Event("intent", "llm", self.id, self.scope, details, parent=self.scope.call)
 
     def completion(self, parsed: Parsed, cost: int) -> Completion:
         return Completion(
@@ -202,18 +196,3 @@ class _Attempt:
             cost_nano_usd=cost,
             provenance=self.resolved.provenance,
         )
-
-    def _common(self) -> dict[str, Json]:
-        layers: dict[str, Json] = {
-            name: origin.layer + (" (dropped)" if origin.dropped else "")
-            for name, origin in self.resolved.provenance.items()
-        }
-        return {
-            "provider": self.target.vendor.name,
-            "model": self.target.model,
-            "model_asked": self.request.model,
-            "purpose": self.request.purpose,
-            "is_byollm": self.target.is_byollm,
-            "binding_version": self.target.binding.version if self.target.binding else 0,
-            "parameter_layers": layers,
-        }

@@ -1,5 +1,6 @@
 """One call, in order: on record before anything happens, on record before the answer is let go."""
 
+import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,8 +19,9 @@ from imperal_host.gateway.gateway import Gateway
 from imperal_host.identity import CallId, Principal, Scope
 from imperal_host.kernel.broker import CallBroker, Progress
 from imperal_host.kernel.grants import granted
-from imperal_host.ledger.event import Event, Json, Receipt
+from imperal_host.ledger.event import Event, Receipt
 from imperal_host.ledger.ledger import Appender
+from imperal_host.ledger.recording import recorded
 from imperal_host.runtime.isolate import Leases
 from imperal_sdk.llm import Completion
 from imperal_sdk.wire import CallContext, LlmView
@@ -108,32 +110,21 @@ class Kernel:
         call_id = CallId(new_id(self._clock))
         scope = Scope(call_id, principal, handle.manifest.app_id, handle.manifest.version, function.name)
         broker = CallBroker(scope, granted(handle.manifest), self._gateway, progress)
-        started = self._clock.monotonic()
-        await self._ledger.append(Event("intent", "call", call_id, scope, {"action_type": function.action_type}))
-        code, status = "cancelled", ""
+        intent = Event("intent", "call", call_id, scope, {"action_type": function.action_type})
         try:
-            if function.action_type == "destructive" and not call.confirmed:
-                raise _confirmation(handle, call)
-            result = await self._run(handle, scope, call, broker)
-            code, status = "ok", result.status
+            async with recorded(self._ledger, intent, self._clock) as recording:
+                recording.details["confirmed"] = call.confirmed
+                if function.action_type == "destructive" and not call.confirmed:
+                    raise _confirmation(handle, call)
+                result = await self._run(handle, scope, call, broker)
+                # The money stands in the rows of the model attempts; this row adds none, so that sums are right.
+                recording.details |= {"status": result.status, "llm_calls": len(broker.completions)}
         except HostError as error:
-            code, error.call_id = error.code, call_id
+            error.call_id = call_id
             raise
-        except Exception:
-            code = "host.error"
-            raise
-        finally:
-            details: dict[str, Json] = {
-                "outcome": code,
-                "status": status,
-                "confirmed": call.confirmed,
-                "llm_calls": len(broker.completions),
-                "duration_ms": int((self._clock.monotonic() - started) * 1000),
-            }
-            # The money stands in the rows of the model attempts; this row adds none, so that sums are right.
-            receipt = await self._ledger.append(Event("outcome", "call", call_id, scope, details))
-        filled = result.model_copy(update={"action_receipt": str(receipt)})
-        return CallAnswer(call_id, filled, receipt, _usage(broker.completions))
+        assert recording.receipt is not None
+        filled = result.model_copy(update={"action_receipt": str(recording.receipt)})
+        return CallAnswer(call_id, filled, recording.receipt, _usage(broker.completions))
 
     async def _run(self, handle: ExtensionHandle, scope: Scope, call: Call, broker: CallBroker) -> Result:
         context = await self._context(scope.principal)
@@ -144,14 +135,7 @@ class Kernel:
                 )
             except ExtensionRaisedError as error:
                 raise _cause(error, broker) from None
-        try:
-            return Result.model_validate(answer)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise ExtensionRaisedError(
-                f"the extension's answer is no ActionResult: {where}: {first['msg']}", echoes="extension.bad_answer"
-            ) from None
+        return _result(answer)
 
     async def _context(self, principal: Principal) -> CallContext:
         try:
@@ -169,6 +153,18 @@ class Kernel:
             now=self._clock.now(),
             config={},
         )
+
+
+def _result(answer: dict[str, Any]) -> Result:
+    """Only what is JSON, and an ``ActionResult``, leaves: no NaN, no bytes, no other members."""
+    try:
+        return Result.model_validate_json(json.dumps(answer, allow_nan=False))
+    except ValidationError as error:
+        first = error.errors()[0]
+        why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    except (TypeError, ValueError, RecursionError) as error:
+        why = str(error)
+    raise ExtensionRaisedError(f"the extension's answer is no ActionResult: {why}", echoes="extension.bad_answer")
 
 
 def _confirmation(handle: ExtensionHandle, call: Call) -> ConfirmationRequiredError:

@@ -90,16 +90,29 @@ class Database:
                     self._connection.execute("rollback")
                 raise
 
-        # A caller that is cancelled must not leave the work half known: what was begun is waited for.
         future = asyncio.get_running_loop().run_in_executor(self._thread, run)
+        await _ended(future)
         try:
-            return await asyncio.shield(future)
+            return future.result()
         except apsw.CorruptError as error:
             raise IntegrityError(f"the database is damaged: {error}") from None
 
     def close(self) -> None:
         self._thread.shutdown(wait=True)
         self._connection.close()
+
+
+async def _ended(future: asyncio.Future[Any]) -> None:
+    """A caller that is cancelled must not leave the work half known: what was begun is waited for."""
+    cancelled: asyncio.CancelledError | None = None
+    while not future.done():
+        try:
+            await asyncio.wait({future})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        future.exception()  # looked at, so that asyncio does not report it as forgotten
+        raise cancelled
 
 
 def _migrate(connection: apsw.Connection) -> None:

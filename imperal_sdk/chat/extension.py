@@ -14,6 +14,7 @@ from imperal_sdk.manifest import ActionType
 
 Handler = Callable[..., Awaitable[Any]]
 _ACTION_TYPES = typing.get_args(ActionType)
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +107,18 @@ class ChatExtension:
         where = f"{func.__name__}: "
         if not inspect.iscoroutinefunction(func):
             raise ExtensionError(self.ext.app_id, where + "a function is declared with 'async def'")
-        arguments = list(inspect.signature(func).parameters.values())[1:]
-        if not arguments:
+        arguments = list(inspect.signature(func).parameters.values())
+        if not arguments or arguments[0].kind not in _POSITIONAL:
+            raise ExtensionError(self.ext.app_id, where + "its first argument is ctx")
+        if len(arguments) == 1:
             return None
         try:
             hints = typing.get_type_hints(func)
         except NameError as error:
             raise ExtensionError(self.ext.app_id, where + f"its annotations do not resolve: {error}") from None
-        model = hints.get(arguments[0].name)
-        if len(arguments) > 1 or not (isinstance(model, type) and issubclass(model, BaseModel)):
+        model = hints.get(arguments[1].name)
+        positional = len(arguments) == 2 and arguments[1].kind in _POSITIONAL
+        if not (positional and isinstance(model, type) and issubclass(model, BaseModel)):
             raise ExtensionError(
                 self.ext.app_id, where + "after ctx comes at most one argument, annotated with a pydantic model"
             )
