@@ -3,6 +3,7 @@
 import asyncio
 import json
 import urllib.request
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ async def test_the_four_rows_of_a_call_stand_in_order(world: World) -> None:
     assert (details["provider"], details["model"], details["is_byollm"]) == ("anthropic", OWN_MODEL, True)
     assert details["parameter_layers"] == {"max_tokens": "call"}
     assert {row["extension"] for row in rows} == {"summarizer"}
-    for before, after in zip(rows, rows[1:], strict=False):
+    for before, after in pairwise(rows):
         assert after["previous"] == before["hash"]
 
 
