@@ -2,11 +2,11 @@
 
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import platformdirs
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _APP = "imperal-host"
 
@@ -25,7 +25,7 @@ class Settings(BaseSettings):
     # strict: namespaces, Landlock and seccomp, or no launch. namespaces: for kernels without the other two.
     sandbox: Literal["strict", "namespaces"] = "strict"
     # Private addresses that models may be reached at; everything else must be public.
-    private_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    private_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
 
     call_seconds_max: float = Field(120.0, gt=0)
     upstream_seconds_max: float = Field(110.0, gt=0)
@@ -45,6 +45,11 @@ class Settings(BaseSettings):
     price_output_nano_usd: int = Field(600, ge=0)
     # What one user may spend on platform models in all; unlimited when unset.
     user_budget_nano_usd: int | None = Field(None, ge=0)
+
+    @field_validator("private_networks", mode="before")
+    @classmethod
+    def _by_commas(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @property
     def database_file(self) -> Path:
