@@ -41,6 +41,10 @@ def start(config: dict[str, str | int]) -> xllamacpp.Server:
     params.n_ctx = config["context_tokens"]
     params.n_parallel = 1
     params.endpoint_slots = True
+    # Half the cores: with one thread a core, llama.cpp's threads wait for each other in a busy loop, and
+    # another process that wants a core makes it ten times slower.
+    for threads in (params.cpuparams, params.cpuparams_batch):
+        threads.n_threads = max(1, (os.cpu_count() or 2) // 2)
     return xllamacpp.Server(params)
 
 
