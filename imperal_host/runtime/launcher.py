@@ -104,21 +104,26 @@ class SpawnLauncher:
         return channel, control, process
 
     async def _handshake(self, control: socket.socket, process: asyncio.subprocess.Process) -> int:
-        """Until the isolate exists: map its ids if asked, and learn its pid."""
+        """Until the isolate is confined: map its ids if asked, and learn its pid. Raises ``SandboxError``."""
         loop = asyncio.get_running_loop()
-        while message := (await loop.sock_recv(control, 4_096)).decode():
-            word, _, rest = message.partition(" ")
+        pid, confined = 0, False
+        while not (pid and confined):
+            word, _, rest = (await loop.sock_recv(control, 4_096)).decode().partition(" ")
             match word:
                 case "map":
                     _map_ids(process.pid)
                     await loop.sock_sendall(control, b"mapped")
                 case "pid":
-                    return int(rest)
-                case _:
+                    pid = int(rest)
+                case "confined":
+                    confined = True
+                case "error":
                     raise layer_error(rest)
-        assert process.stdout is not None
-        output = (await process.stdout.read(2_000)).decode(errors="replace").strip()
-        raise SandboxError(f"the isolate's process ended before it was confined: {output}")
+                case _:
+                    assert process.stdout is not None
+                    output = (await process.stdout.read(2_000)).decode(errors="replace").strip()
+                    raise SandboxError(f"the isolate's process ended before it was confined: {output}")
+        return pid
 
 
 def layer_error(report: str) -> SandboxError:

@@ -73,8 +73,6 @@ class Process:
                 word, _, rest = message.partition(" ")
                 if word == "exit":
                     return _cause(int(rest))
-                if word == "error":
-                    return f"a sandbox layer cannot be applied here: {rest}"
         return "it ended"
 
     async def _relay_output(self) -> None:

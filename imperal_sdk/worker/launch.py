@@ -5,7 +5,8 @@ the new pid namespace, locks itself down and becomes the isolate.
 
 Arguments: the policy as JSON, and the descriptors of the channel (a stream) and of the control socket
 (whole messages). On the control socket this side says ``map`` (the host answers ``mapped``), ``pid N``,
-``error LAYER: WHY`` and, at the end, ``exit STATUS`` as from wait(2).
+``confined`` once every layer holds (in either order), or ``error LAYER: WHY``; and, at the end,
+``exit STATUS`` as from wait(2).
 """
 
 import fcntl
@@ -78,6 +79,7 @@ def _become_isolate(policy: dict[str, Any], channel: int, control: socket.socket
     except (LayerError, OSError) as error:
         control.send(f"error {error}".encode()[:2000])
         os._exit(LAUNCH_FAILED)
+    control.send(b"confined")
     control.close()
     sys.path[:] = policy["import_path"]
     sys.path_importer_cache.clear()

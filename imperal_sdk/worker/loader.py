@@ -13,7 +13,10 @@ from imperal_sdk.manifest import FunctionManifest, Manifest
 
 
 class LoadError(Exception):
-    """The extension cannot be used; the message tells its author why, in one line."""
+    """The extension cannot be used; the message tells its author why, in one short line."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(" ".join(why.split())[:500])
 
 
 def load(module: str, attribute: str) -> tuple[Extension, Manifest]:
@@ -31,9 +34,9 @@ def load(module: str, attribute: str) -> tuple[Extension, Manifest]:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "manifest"
-        raise LoadError(f"{where}: {first['msg']} (got {first['input']!r})"[:500]) from None
+        raise LoadError(f"{where}: {first['msg']} (got {first['input']!r})") from None
     except Exception as error:
-        raise LoadError(f"the manifest cannot be made: {type(error).__name__}: {error}"[:500]) from error
+        raise LoadError(f"the manifest cannot be made: {type(error).__name__}: {error}") from error
 
 
 def _find(module: ModuleType, attribute: str) -> Extension:
