@@ -27,7 +27,7 @@ class Process:
     def __init__(self, outer: asyncio.subprocess.Process, control: socket.socket, pid: int, name: str) -> None:
         self._outer = outer
         self._control = control
-        self._handle = os.pidfd_open(pid)
+        self._handle = _handle_of(pid)
         self._log = logger("runtime").bind(extension=name)
         self._ending: asyncio.Task[str] | None = None
         self.name = name
@@ -60,10 +60,13 @@ class Process:
         except TimeoutError:
             self._outer.kill()
             await self._outer.wait()
-        self._output.cancel()
+        with contextlib.suppress(TimeoutError):  # its last words: the pipe's end is near, or never comes
+            async with asyncio.timeout(_END_SECONDS_MAX):
+                await self._output
         cause = self._read_cause()
-        os.close(self._handle)
-        self._handle = -1
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
         self._control.close()
         return cause
 
@@ -87,6 +90,14 @@ class Process:
                 self._log.info("extension.output", text=line.decode(errors="replace")[:_LINE_CHARACTERS_MAX])
         if pending:
             self._log.info("extension.output", text=pending.decode(errors="replace")[:_LINE_CHARACTERS_MAX])
+
+
+def _handle_of(pid: int) -> int:
+    """A pidfd, or -1 for a process that has ended already."""
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return -1
 
 
 def _cause(status: int) -> str:
