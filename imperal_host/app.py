@@ -123,7 +123,6 @@ async def open_host(stores: Stores) -> AsyncIterator[Host]:
 
 def make_gateway(stores: Stores, local: LocalModel | None) -> Gateway:
     settings = stores.settings
-    declared = {model: Price(*price) for model, price in stores.catalog.prices().items()}
     default = Price(settings.price_input_nano_usd, settings.price_output_nano_usd)
     egress = Egress(
         make_transport(),
@@ -138,7 +137,7 @@ def make_gateway(stores: Stores, local: LocalModel | None) -> Gateway:
         stores.vendors,
         local,
         egress,
-        PriceTable({**BUILT_IN_PRICES, **declared}, default),
+        PriceTable({**BUILT_IN_PRICES, **_prices(stores.catalog)}, default),
         Account(stores.ledger, settings.user_budget_nano_usd),
         stores.ledger,
         stores.clock,
@@ -177,6 +176,17 @@ async def _load_extensions(catalog: Catalog, pool: Pool, folder: Path | None) ->
             catalog.failures[package.name] = str(found)
         else:
             catalog.register(package, found)
+
+
+def _prices(catalog: Catalog) -> dict[str, Price]:
+    prices = {}
+    for model, declared in catalog.prices().items():
+        match declared:
+            case (int(given), int(taken)) if given >= 0 and taken >= 0:
+                prices[model] = Price(given, taken)
+            case _:
+                raise SetupError(f"a host plugin declared {declared!r} as the price of {model!r}; it is two integers")
+    return prices
 
 
 def _vendors(catalog: Catalog) -> dict[str, Vendor]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import platformdirs
-from pydantic import Field, field_validator
+from pydantic import DirectoryPath, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _APP = "imperal-host"
@@ -19,7 +19,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default_factory=lambda: platformdirs.user_data_path(_APP))
     kek_file: Path = Field(default_factory=lambda: platformdirs.user_config_path(_APP) / "kek")
     cache_dir: Path = Field(default_factory=lambda: platformdirs.user_cache_path(_APP))
-    extensions_dir: Path | None = None
+    extensions_dir: DirectoryPath | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     # strict: namespaces, Landlock and seccomp, or no launch. namespaces: for kernels without the other two.

@@ -8,7 +8,7 @@ import secrets
 from dataclasses import dataclass
 
 from imperal_host.clock import Clock, new_id
-from imperal_host.errors import NotFoundError, UnauthenticatedError
+from imperal_host.errors import InvalidError, NotFoundError, Problem, UnauthenticatedError
 from imperal_host.identity import Principal, TenantId, UserId, checked_name
 from imperal_host.storage.database import Database, Row, Transaction
 
@@ -52,6 +52,9 @@ class Tokens:
     def _insert(self, transaction: Transaction, principal: Principal, token: str) -> None:
         checked_name("tenant", principal.tenant)
         checked_name("user", principal.user)
+        if any(scope.split() != [scope] for scope in principal.scopes):
+            message = "a scope has no spaces: stored scopes are separated by them"
+            raise InvalidError(f"scopes: {message}", (Problem("scopes", message),))
         transaction.run(
             "insert into token values (?, ?, ?, ?, ?, ?, ?, ?, null)",
             (

@@ -15,14 +15,16 @@ from imperal_sdk.errors import ValidationError
 from imperal_sdk.llm import UNSET, Completion, LlmRequest, Unset
 from imperal_sdk.types.identity import TenantContext, UserContext
 from imperal_sdk.types.models import CompletionResult
-from imperal_sdk.wire.frames import CallContext, LlmView
+from imperal_sdk.wire.frames import (
+    LOG_FIELDS_MAX,
+    PROGRESS_CHARACTERS_MAX,
+    TEXT_CHARACTERS_MAX,
+    CallContext,
+    LlmView,
+)
 
 AskFn = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 Level = Literal["debug", "info", "warning", "error"]
-# What the host takes of one log entry or report; the rest is cut rather than the whole refused.
-TEXT_CHARACTERS_MAX = 4_000
-LOG_FIELDS_MAX = 50
-PROGRESS_CHARACTERS_MAX = 500
 _PUBLISHED_LEVELS: Mapping[str, Level] = {
     "debug": "debug",
     "info": "info",
@@ -122,20 +124,20 @@ class Log:
     def __init__(self, emit: Callable[[dict[str, Any]], None]) -> None:
         self._emit = emit
 
-    def __call__(self, message: str, level: str = "info", **fields: Any) -> _Sent:
+    def __call__(self, message: str, /, level: str = "info", **fields: Any) -> _Sent:
         self._write(_PUBLISHED_LEVELS.get(level, "info"), message, fields)
         return _Sent()
 
-    def debug(self, message: str, **fields: Any) -> None:
+    def debug(self, message: str, /, **fields: Any) -> None:
         self._write("debug", message, fields)
 
-    def info(self, message: str, **fields: Any) -> None:
+    def info(self, message: str, /, **fields: Any) -> None:
         self._write("info", message, fields)
 
-    def warning(self, message: str, **fields: Any) -> None:
+    def warning(self, message: str, /, **fields: Any) -> None:
         self._write("warning", message, fields)
 
-    def error(self, message: str, **fields: Any) -> None:
+    def error(self, message: str, /, **fields: Any) -> None:
         self._write("error", message, fields)
 
     def _write(self, level: Level, message: str, fields: dict[str, Any]) -> None:
@@ -151,7 +153,7 @@ def _plain(value: object) -> str | int | float | None:
 
 def _text(text: str) -> str:
     """Something that can be sent, whatever an extension logs: bounded, without lone surrogates."""
-    return text[:TEXT_CHARACTERS_MAX].encode("utf-8", "backslashreplace").decode()
+    return text[:TEXT_CHARACTERS_MAX].encode("utf-8", "backslashreplace").decode()[:TEXT_CHARACTERS_MAX]
 
 
 class Config:

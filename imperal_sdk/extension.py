@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 class Extension:
     """One extension. Its id, version and functions become the manifest the host reads.
 
-    Raises ``ExtensionError`` when an argument has the wrong type; patterns are checked when the manifest
-    is made.
+    ``migrations_dir`` and keywords of the published SDK that mean nothing here yet are accepted, so that
+    one source runs on both. Raises ``ExtensionError`` when an argument has the wrong type; patterns are
+    checked when the manifest is made.
     """
 
     def __init__(
@@ -20,11 +21,13 @@ class Extension:
         app_id: str,
         version: str = "0.1.0",
         capabilities: list[str] | None = None,
+        migrations_dir: str | None = None,
+        config_defaults: dict[str, object] | None = None,
         *,
         display_name: str = "",
         description: str = "",
         icon: str = "",
-        config_defaults: dict[str, object] | None = None,
+        **_published: object,
     ) -> None:
         for name, value in (("app_id", app_id), ("version", version), ("display_name", display_name)):
             if not isinstance(value, str):

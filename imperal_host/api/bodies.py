@@ -34,7 +34,7 @@ class TokenBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
     tenant: str
     user: str
-    email: str = Field("", max_length=320)
+    email: str = Field("", max_length=320, pattern=r"^[^\x00-\x20\x7f]*$")
     role: str = Field("user", pattern="^(user|admin)$")
     scopes: list[str] = Field([], max_length=100)
 

@@ -1,5 +1,6 @@
 """Money is held before a platform call and settled after it: posted or voided, exactly one of the two, once."""
 
+import asyncio
 from collections import Counter
 from dataclasses import dataclass
 from typing import Protocol
@@ -28,24 +29,30 @@ class Account:
         self._budget = budget_nano_usd
         self._held: Counter[tuple[TenantId, UserId]] = Counter()
         self._open: set[Hold] = set()
+        self._deciding = asyncio.Lock()
 
     async def hold(self, principal: Principal, nano_usd: int) -> Hold:
-        """Raises ``BudgetExhaustedError`` if the user could not pay the most this may cost."""
+        """Raises ``BudgetExhaustedError`` if the user could not pay the most this may cost.
+
+        What costs nothing (an own key) is always given, to one who has spent too much as well.
+        """
+        if self._budget is None or nano_usd == 0:
+            return self._taken(Hold(principal, nano_usd))
         who = (principal.tenant, principal.user)
-        hold = Hold(principal, nano_usd)
-        # Counted before the question is asked: two calls at once must not both see the same money.
-        self._held[who] += nano_usd
-        try:
-            if self._budget is not None:
-                spent = await self._spending.spent_nano_usd(*who)
-                if spent + self._held[who] > self._budget:
-                    raise BudgetExhaustedError(
-                        f"this call may cost {nano_usd:,} nano-USD; "
-                        f"{spent:,} of the budget of {self._budget:,} are spent"
-                    )
-        except BaseException:
-            self._held[who] -= nano_usd
-            raise
+        # One at a time: two calls at once must not both see the same money.
+        async with self._deciding:
+            # Counted before the question is asked: a hold that is posted and released while the answer is on
+            # its way stands in neither otherwise.
+            held = self._held[who]
+            spent = await self._spending.spent_nano_usd(*who)
+            if spent + held + nano_usd > self._budget:
+                raise BudgetExhaustedError(
+                    f"this call may cost {nano_usd:,} nano-USD; {spent:,} of the budget of {self._budget:,} are spent"
+                )
+            return self._taken(Hold(principal, nano_usd))
+
+    def _taken(self, hold: Hold) -> Hold:
+        self._held[(hold.principal.tenant, hold.principal.user)] += hold.nano_usd
         self._open.add(hold)
         return hold
 

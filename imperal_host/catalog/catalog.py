@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 
 import pluggy
 
@@ -41,10 +42,14 @@ class Catalog:
 
     def load_host_plugins(self) -> int:
         """Import the operator's own plugins. Raises ``SetupError`` naming the one that fails."""
-        try:
-            return self._plugins.load_setuptools_entrypoints(HOST_PLUGIN_GROUP)
-        except Exception as error:
-            raise SetupError(f"a host plugin cannot be loaded: {type(error).__name__}: {error}") from error
+        loaded = 0
+        for name in sorted(entry_points(group=HOST_PLUGIN_GROUP).names):
+            try:
+                loaded += self._plugins.load_setuptools_entrypoints(HOST_PLUGIN_GROUP, name)
+            except Exception as error:
+                why = f"{type(error).__name__}: {error}"
+                raise SetupError(f"the host plugin {name} cannot be loaded: {why}") from error
+        return loaded
 
     def register(self, package: Package, manifest: Manifest) -> None:
         """Make an extension callable. One that may not be is remembered in ``failures``."""

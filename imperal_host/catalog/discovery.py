@@ -31,6 +31,8 @@ def from_entry_point(point: EntryPoint) -> Package:
     dist = point.dist
     if dist is None:
         raise ExtensionLoadError(f"the entry point {point.name} belongs to no installed package")
+    if not EntryPoint.pattern.match(point.value):
+        raise ExtensionLoadError(f"the entry point {point.name} is {point.value!r}, not module:attribute")
     own = top_level_mounts(dist)
     if not own:
         raise ExtensionLoadError(f"the code of package {dist.name} is not found")
@@ -62,6 +64,9 @@ def from_folder(folder: Path) -> Package:
 
 
 def _folders(parent: Path, failures: dict[str, str]) -> list[Path]:
+    """The extension folders in ``parent``, or ``parent`` itself if it is one."""
+    if (parent / MAIN_FILE).is_file():
+        return [parent]
     try:
         return sorted(path for path in parent.iterdir() if (path / MAIN_FILE).is_file())
     except OSError as error:

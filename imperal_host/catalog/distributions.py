@@ -6,7 +6,7 @@ import sys
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path, PurePosixPath
 
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement, Requirement
 
 import imperal_sdk.manifest
 from imperal_host.errors import ExtensionLoadError
@@ -35,7 +35,10 @@ def mounts_of(requirements: tuple[str, ...]) -> tuple[Mount, ...]:
     waiting = [(name, "") for name in requirements]
     while waiting:
         line, wanted_by = waiting.pop()
-        requirement = Requirement(line)
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            raise ExtensionLoadError(f"{wanted_by or 'it'} requires {line!r}, which names no package") from None
         name = _normal(requirement.name)
         if name in seen or name in _SDK_DISTRIBUTIONS or not _applies(requirement):
             continue
@@ -53,7 +56,9 @@ def mounts_of(requirements: tuple[str, ...]) -> tuple[Mount, ...]:
 
 def top_level_mounts(found: Distribution) -> tuple[Mount, ...]:
     """A distribution's own importable files and folders. Editable installs are followed to their source."""
-    names = {file.parts[0] for file in found.files or []} - _NEVER_MOUNTED
+    # The list of files is the package's own word: what is not below site-packages is none of its business.
+    relative = (file for file in found.files or [] if file.parts and not file.is_absolute())
+    names = {file.parts[0] for file in relative} - _NEVER_MOUNTED
     mounts = []
     for name in sorted(names):
         if PurePosixPath(name).suffix in (".pth", ".data") or name.startswith("__editable__"):

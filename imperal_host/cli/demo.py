@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from rich.markup import escape
 from rich.table import Table
 
 import imperal_host
 from imperal_host.app import Host, open_host, open_stores
 from imperal_host.cli.ledger import entries_table, print_report
 from imperal_host.cli.params import print_provenance
-from imperal_host.cli.run import fail, out, principal, run, settings
+from imperal_host.cli.run import fail, out, plain, principal, run, settings
 from imperal_host.cli.weights import fetch_weights
 from imperal_host.errors import HostError
 from imperal_host.gateway.binding import BindingDraft, owner_of
@@ -138,7 +137,7 @@ async def _intrusion(stage: _Stage) -> None:
     table.add_column("attempt")
     table.add_column("stopped by", overflow="fold")
     for attempt, why in stopped_by.items():
-        table.add_row(attempt, escape(str(why)))
+        table.add_row(attempt, plain(why))
     out.print(table)
     _expect(not any(str(why).startswith("WORKED") for why in stopped_by.values()), "every attempt is refused")
 
@@ -156,7 +155,7 @@ async def _call(stage: _Stage, extension: str, function: str, arguments: dict[st
         answer = await stage.host.rooms.kernel.dispatch(stage.ada, Call(extension, function, arguments))
     assert isinstance(answer.result.data, dict)
     used = answer.usage
-    out.print(f'  "{escape(str(answer.result.data["text"]).strip())}"', style="italic")
+    out.print(f'  "{plain(answer.result.data["text"])}"', style="italic")
     out.print(
         f"  {used.provider} {used.model}: {used.input_tokens}+{used.output_tokens} tokens, "
         f"is_byollm {used.is_byollm}, cost {used.cost_nano_usd:,} nano-USD"

@@ -4,13 +4,12 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from imperal_host.api.me import entry_body
 from imperal_host.app import Stores
 from imperal_host.cli.options import AsJson
-from imperal_host.cli.run import out, with_stores
+from imperal_host.cli.run import fail, out, plain, with_stores
 from imperal_host.identity import TenantId
 from imperal_host.ledger.store import Entry
 from imperal_host.ledger.verify import Report
@@ -30,12 +29,14 @@ def show(
         return await stores.ledger.latest(limit, TenantId(tenant) if tenant else None)
 
     entries = with_stores(work)
-    if as_json:
-        out.print_json(data=[entry_body(entry) for entry in entries])
-    elif not entries:
-        out.print("The ledger is empty: no call has been made yet.")
+    try:
+        shown = [entry_body(entry) for entry in entries] if as_json else entries_table(entries)
+    except (ValueError, TypeError, LookupError):
+        fail("a row is not as it was written; to find it: imperal-host ledger verify")
+    if isinstance(shown, list):
+        out.print_json(data=shown)
     else:
-        out.print(entries_table(entries))
+        out.print(shown if entries else "The ledger is empty: no call has been made yet.")
 
 
 @app.command()
@@ -57,7 +58,7 @@ def verify(as_json: AsJson = False) -> None:
 
 def print_report(report: Report) -> None:
     for finding in report.findings:
-        out.print(f"[red]{escape(finding.tenant)} row {finding.index}:[/] {escape(finding.problem)}")
+        out.print(f"[red]{plain(finding.tenant)} row {finding.index}:[/] {plain(finding.problem)}")
     if report.findings:
         out.print(f"[red]The ledger does not hold:[/] {len(report.findings)} findings in {report.rows} rows.")
         return
@@ -89,5 +90,5 @@ def entries_table(entries: list[Entry]) -> Table:
             tokens,
             cost,
         )
-        table.add_row(*map(escape, row))
+        table.add_row(*map(plain, row))
     return table

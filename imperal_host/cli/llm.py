@@ -1,14 +1,14 @@
 """``imperal-host llm``: a user's own model, or the platform's."""
 
+import sys
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from imperal_host.api.bodies import shown
 from imperal_host.app import Stores
 from imperal_host.cli.options import AsJson, Tenant, User
-from imperal_host.cli.run import fail, out, principal, with_stores
+from imperal_host.cli.run import fail, out, plain, principal, with_stores
 from imperal_host.gateway.binding import PLATFORM, Binding, BindingDraft, Fallback, Owner, owner_of
 
 app = typer.Typer(no_args_is_help=True, help="A user's own model (BYOLLM), or with --platform the platform's.")
@@ -37,12 +37,16 @@ def set_(
     """Store a model. The key is asked for, and never shown again."""
     if fallback not in ("error", "platform"):
         fail("--fallback is error or platform")
+    if key_stdin + no_key + keep_key > 1:
+        fail("--key-stdin, --no-key and --keep-key exclude one another")
     key: str | None = None
     if key_stdin:
         key = typer.get_text_stream("stdin").read().rstrip("\n")
     elif no_key:
         key = ""
     elif not keep_key:
+        if not sys.stdin.isatty():
+            fail("there is no terminal to ask for the key at; use --key-stdin, --keep-key or --no-key")
         key = typer.prompt("API key", hide_input=True)
     chosen: Fallback = "platform" if fallback == "platform" else "error"
     draft = BindingDraft(provider, model, base_url, display_name, not inactive, chosen, key)
@@ -88,6 +92,6 @@ def _print(binding: Binding) -> None:
     key = f"{binding.key_prefix}..." if binding.key_prefix else "none"
     state = "active" if binding.is_active else "inactive"
     out.print(
-        f"{escape(binding.provider)} {escape(binding.model)} at {escape(binding.base_url)}: {state}, "
-        f"key {escape(key)}, when it fails: {binding.fallback}"
+        f"{plain(binding.provider)} {plain(binding.model)} at {plain(binding.base_url)}: {state}, "
+        f"key {plain(key)}, when it fails: {binding.fallback}"
     )

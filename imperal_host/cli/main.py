@@ -1,5 +1,6 @@
 """``imperal-host``: the commands."""
 
+import asyncio
 import json
 import signal
 from pathlib import Path
@@ -7,7 +8,6 @@ from typing import Annotated
 
 import typer
 import uvicorn
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
@@ -20,9 +20,11 @@ from imperal_host.cli import ledger, llm, params, token
 from imperal_host.cli import weights as weights_commands
 from imperal_host.cli.demo import demo
 from imperal_host.cli.options import AsJson, Extensions, Tenant, User
-from imperal_host.cli.run import err, fail, out, principal, run, settings, with_host
+from imperal_host.cli.run import err, fail, out, plain, principal, run, settings, with_host
 from imperal_host.clock import SystemClock
-from imperal_host.kernel.dispatch import Call
+from imperal_host.errors import ConfirmationRequiredError, SetupError
+from imperal_host.identity import Principal
+from imperal_host.kernel.dispatch import Call, CallAnswer
 from imperal_host.local.weights import present
 from imperal_sdk.manifest import Manifest
 
@@ -67,6 +69,7 @@ def serve(
 
     async def work() -> None:
         log.configure(chosen.log_level, as_json=not err.is_terminal)
+        await _check_free(host, port)
         async with open_stores(chosen) as stores, open_host(stores) as running:
             first = await stores.tokens.create_first_admin()
             if first is not None:
@@ -80,8 +83,22 @@ def serve(
     run(work, level=chosen.log_level)
 
 
+async def _check_free(host: str, port: int) -> None:
+    """Raises ``SetupError``: said before anything is made or started, and in our words rather than uvicorn's."""
+    try:
+        probe = await asyncio.get_running_loop().create_server(asyncio.Protocol, host, port)
+    except OSError as error:
+        raise SetupError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+    probe.close()
+    await probe.wait_closed()
+
+
 class _Server(uvicorn.Server):
     """Says where it listens, once it does."""
+
+    async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        await super().shutdown()
+        self._captured_signals.clear()  # a stop that was asked for is no failure: the exit status is 0
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         await super().startup()
@@ -93,7 +110,7 @@ class _Server(uvicorn.Server):
 
 def _say_what_is_missing(running: Host) -> None:
     for name, why in running.rooms.catalog.failures.items():
-        err.print(f"[yellow]extension {escape(name)} is not loaded:[/] {escape(why)}")
+        err.print(f"[yellow]extension {plain(name)} is not loaded:[/] {plain(why)}")
     if not present(running.stores.settings.cache_dir):
         err.print("[yellow]the embedded model is not installed;[/] run: imperal-host model pull")
 
@@ -119,20 +136,27 @@ def call(
     who = principal(tenant, user)
 
     async def work(host: Host) -> None:
-        with Progress(TextColumn("{task.description}"), BarColumn(), console=err, transient=True) as bar:
-            task = bar.add_task(f"{extension}.{function}", total=100)
-            answer = await host.rooms.kernel.dispatch(
-                who,
-                Call(extension, function, given, confirmed),
-                progress=lambda percent, message: bar.update(
-                    task, completed=percent, description=escape(message) or f"{extension}.{function}"
-                ),
-            )
+        try:
+            answer = await _call(host, who, Call(extension, function, given, confirmed))
+        except ConfirmationRequiredError:
+            fail(f"{extension}.{function} is destructive; to run it, add --confirmed")
         out.print_json(data=answer_body(answer))
         if answer.result.status == "error":
             raise typer.Exit(1)
 
     with_host(work, settings(extensions_dir=extensions))
+
+
+async def _call(host: Host, who: Principal, asked: Call) -> CallAnswer:
+    title = plain(f"{asked.extension}.{asked.function}")
+    columns = (TextColumn("{task.description}"), BarColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task(title, total=100)
+        return await host.rooms.kernel.dispatch(
+            who,
+            asked,
+            progress=lambda percent, message: bar.update(task, completed=percent, description=plain(message) or title),
+        )
 
 
 @app.command(name="extensions")
@@ -150,7 +174,7 @@ def list_extensions(extensions: Extensions = None, as_json: AsJson = False) -> N
         for manifest in catalog.all():
             _print_manifest(manifest)
         for name, why in catalog.failures.items():
-            out.print(f"[red]{escape(name)}[/] is not loaded: {escape(why)}")
+            out.print(f"[red]{plain(name)}[/] is not loaded: {plain(why)}")
 
     with_host(work, settings(extensions_dir=extensions))
 
@@ -172,14 +196,14 @@ def inspect(folder: Path, as_json: AsJson = False) -> None:
 
 
 def _print_manifest(manifest: Manifest) -> None:
-    title = f"[bold]{manifest.app_id}[/] {manifest.version}  {escape(manifest.display_name)}"
+    title = f"[bold]{manifest.app_id}[/] {manifest.version}  {plain(manifest.display_name)}"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for column in ("function", "action", "arguments", "description"):
         table.add_column(column, overflow="fold")
     for function in manifest.functions:
         properties = function.parameters.get("properties")
         names = ", ".join(properties) if isinstance(properties, dict) else ""
-        table.add_row(function.name, function.action_type, names, escape(function.description))
+        table.add_row(function.name, function.action_type, plain(names), plain(function.description))
     out.print(table)
 
 

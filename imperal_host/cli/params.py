@@ -5,13 +5,12 @@ from typing import Annotated
 
 import typer
 from pydantic import ValidationError
-from rich.markup import escape
 from rich.table import Table
 
 from imperal_host.api.admin import explanation_body, layer_body
 from imperal_host.app import Stores, make_gateway
 from imperal_host.cli.options import AsJson, Extension, Purpose, Tenant, User
-from imperal_host.cli.run import fail, out, principal, with_stores
+from imperal_host.cli.run import fail, out, plain, principal, with_stores
 from imperal_host.gateway.gateway import Explanation
 from imperal_host.gateway.parameters import LayerKey
 from imperal_host.local.supervisor import LocalModelServer
@@ -57,7 +56,7 @@ def set_(
         await stores.layers.put(key, merged)
         return merged
 
-    out.print(f"{key}: {_values(with_stores(work))}")
+    out.print(f"{plain(key)}: {_values(with_stores(work))}")
 
 
 @app.command()
@@ -74,7 +73,7 @@ def show(as_json: AsJson = False) -> None:
     if not layers:
         out.print("Nothing is set: every model's own defaults hold. To set: imperal-host params set --help")
     for key, parameters in layers:
-        out.print(f"{escape(str(key))}: {_values(parameters)}")
+        out.print(f"{plain(key)}: {_values(parameters)}")
 
 
 @app.command()
@@ -111,7 +110,7 @@ def explain(
         out.print_json(data=explanation_body(found))
         return
     whose = "their own" if found.target.is_byollm else "the platform's"
-    out.print(f"{found.target.vendor.name} {escape(found.target.model)} ({whose})")
+    out.print(f"{found.target.vendor.name} {plain(found.target.model)} ({whose})")
     print_provenance(found.resolved.provenance)
 
 
@@ -120,9 +119,10 @@ def print_provenance(provenance: dict[str, Origin]) -> None:
     for column in ("parameter", "value", "set by", ""):
         table.add_column(column)
     for name, origin in provenance.items():
-        table.add_row(name, str(origin.value), origin.layer, f"not sent: {origin.dropped}" if origin.dropped else "")
+        dropped = f"not sent: {origin.dropped}" if origin.dropped else ""
+        table.add_row(*map(plain, (name, origin.value, origin.layer, dropped)))
     out.print(table if table.row_count else "No layer sets a parameter: the model's own defaults hold.")
 
 
 def _values(parameters: Parameters) -> str:
-    return ", ".join(f"{name} {value}" for name, value in parameters.said().items())
+    return plain(", ".join(f"{name} {value}" for name, value in parameters.said().items()))

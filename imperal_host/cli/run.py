@@ -8,6 +8,7 @@ import typer
 import uvloop
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 
 from imperal_host import log
 from imperal_host.app import Host, Stores, open_host, open_stores
@@ -30,12 +31,18 @@ def settings(**changes: object) -> Settings:
         )
     except ValidationError as error:
         first = error.errors()[0]
-        fail(f"IMPERAL_{'.'.join(map(str, first['loc'])).upper()}: {first['msg']}")
+        fail(f"IMPERAL_{str(first['loc'][0]).upper()}: {first['msg']}")
 
 
 def fail(message: str) -> NoReturn:
-    err.print(f"[red]error:[/] {_escaped(message)}")
+    err.print(f"[red]error:[/] {plain(message)}")
     raise typer.Exit(1)
+
+
+def plain(text: object) -> str:
+    """Text of others, for a terminal: one line, no control characters, and brackets that are not markup."""
+    printable = "".join(letter if letter.isprintable() else " " for letter in str(text))
+    return escape(" ".join(printable.split()))
 
 
 def run(work: Callable[[], Awaitable[T]], *, level: str = "warning") -> T:
@@ -78,7 +85,3 @@ def principal(tenant: str, user: str) -> Principal:
         return Principal(TenantId(checked_name("tenant", tenant)), UserId(checked_name("user", user)))
     except HostError as error:
         fail(str(error))
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", "\\[")

@@ -43,7 +43,14 @@ def list_(as_json: AsJson = False) -> None:
     tokens = with_stores(work)
     if as_json:
         rows = [
-            {"id": t.id, "tenant": t.principal.tenant, "user": t.principal.user, "revoked": t.revoked} for t in tokens
+            {
+                "id": t.id,
+                "tenant": t.principal.tenant,
+                "user": t.principal.user,
+                "role": t.principal.role,
+                "revoked": t.revoked,
+            }
+            for t in tokens
         ]
         out.print_json(data=rows)
         return

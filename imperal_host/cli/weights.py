@@ -30,7 +30,9 @@ def status() -> None:
 
 def fetch_weights(cache_dir: Path) -> Path:
     """The weights' file; fetched first if it is not there or not whole."""
-    with Progress(TextColumn("checking"), BarColumn(), DownloadColumn(), console=err, transient=True) as bar:
+    with Progress(
+        TextColumn("checking"), BarColumn(), DownloadColumn(), console=err, transient=True, disable=not err.is_terminal
+    ) as bar:
         task = bar.add_task("sha-256", total=weights.FILE_BYTES)
         try:
             return weights.pull(cache_dir, lambda done, total: bar.update(task, completed=done, total=total))

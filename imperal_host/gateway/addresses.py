@@ -1,10 +1,22 @@
 """Which addresses may be reached. Pure: names are resolved in egress, every resolved address is judged here."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 Address = IPv4Address | IPv6Address
-_NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
+_NAT64 = IPv6Network("64:ff9b::/96")
+_COMPATIBLE = IPv6Network("::/96")
+# Special-purpose in IANA's registries, and taken for public by one Python or another. In the local-use NAT64
+# network (RFC 8215) the place of the IPv4 address depends on the prefix (RFC 6052): it is not looked into.
+_NOT_PUBLIC = (
+    IPv4Network("192.0.0.0/24"),
+    IPv6Network("64:ff9b:1::/48"),
+    IPv6Network("100::/64"),
+    IPv6Network("3fff::/20"),
+    IPv6Network("5f00::/16"),
+    IPv6Network("fec0::/10"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,16 +33,19 @@ class AddressGuard:
         return is_public(address) or self.is_allow_listed(address)
 
     def is_allow_listed(self, address: Address) -> bool:
-        plain = _unwrapped(address)
-        return any(plain.version == network.version and plain in network for network in self.private_networks)
+        return _in_any(_unwrapped(address), self.private_networks)
 
 
 def is_public(address: Address) -> bool:
     """Globally reachable unicast (IANA special-purpose registries), seen through IPv4-in-IPv6 wrappings."""
     plain = _unwrapped(address)
-    if isinstance(plain, IPv6Address) and (plain.is_site_local or plain in IPv6Network("100::/64")):
+    if plain.is_multicast or plain.is_reserved or plain.is_unspecified or _in_any(plain, _NOT_PUBLIC):
         return False
-    return plain.is_global and not (plain.is_multicast or plain.is_reserved or plain.is_unspecified)
+    return plain.is_global
+
+
+def _in_any(address: Address, networks: Iterable[IPv4Network | IPv6Network]) -> bool:
+    return any(address.version == network.version and address in network for network in networks)
 
 
 def _unwrapped(address: Address) -> Address:
@@ -39,10 +54,12 @@ def _unwrapped(address: Address) -> Address:
         return address
     if address.ipv4_mapped is not None:
         return address.ipv4_mapped
+    if address.is_loopback or address.is_unspecified:
+        return address
     if address.sixtofour is not None:
         return address.sixtofour
     if address.teredo is not None:
         return address.teredo[1]
-    if any(address in network for network in _NAT64) or address in IPv6Network("::/96"):
+    if address in _NAT64 or address in _COMPATIBLE:
         return IPv4Address(int(address) & 0xFFFF_FFFF)
     return address

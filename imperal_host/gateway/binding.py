@@ -91,23 +91,26 @@ def _url_problems(base_url: str, guard: AddressGuard) -> list[Problem]:
         return [Problem("base_url", "this provider needs the address of the model's server")]
     try:
         url = httpx.URL(base_url)
+        host = url.host  # decodes an international name, and may fail at it
     except (httpx.InvalidURL, ValueError):
         return [Problem("base_url", "not a URL")]
-    if url.scheme not in ("https", "http") or not url.host:
+    if url.scheme not in ("https", "http") or not host:
         return [Problem("base_url", "begins with https:// (or http:// for an allow-listed private address)")]
+    if url.port is not None and not 0 < url.port < 2**16:
+        return [Problem("base_url", "has a port from 1 to 65535")]
     if url.userinfo or url.query or url.fragment or len(base_url) > 2_048:
         return [Problem("base_url", "has no user, password, query or fragment, and at most 2,048 characters")]
     try:
-        address = ip_address(url.host)
+        address = ip_address(host)
     except ValueError:
-        if url.host == "localhost" and not guard.any_private:
+        if host == "localhost" and not guard.any_private:
             return [
                 Problem("base_url", "localhost is not public; the operator may allow it with IMPERAL_PRIVATE_NETWORKS")
             ]
         return _clear_text_problems(url.scheme == "https" or guard.any_private)
     if not guard.permits(address):
         why = "is not public; the operator may allow it with IMPERAL_PRIVATE_NETWORKS"
-        return [Problem("base_url", f"{url.host} {why}")]
+        return [Problem("base_url", f"{host} {why}")]
     return _clear_text_problems(url.scheme == "https" or guard.is_allow_listed(address))
 
 

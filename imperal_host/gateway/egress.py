@@ -16,6 +16,8 @@ from imperal_host.vault.secret import Secret
 REDACTED = b"[redacted]"
 _REDACTED_CHARACTERS_MIN = 8  # below this it is a placeholder ("ollama", "x"), and a word of every answer
 
+_GO_ESCAPES = str.maketrans({"&": "\\u0026", "<": "\\u003c", ">": "\\u003e"})  # encoding/json escapes these too
+
 
 class Resolver(Protocol):
     async def __call__(self, host: str, port: int) -> list[Address]:
@@ -71,21 +73,21 @@ class Egress:
         return Reply(reply.status, _without(secret, reply.body))
 
     async def _permitted(self, url: httpx.URL, supervised: bool) -> list[Address]:
-        port = url.port or (443 if url.scheme == "https" else 80)
+        host, port = _host(url), url.port or (443 if url.scheme == "https" else 80)
         try:
-            addresses = await self._resolver(url.host, port)
+            addresses = await self._resolver(host, port)
         except (OSError, UnicodeError):
-            raise UnavailableError(f"the name {url.host} does not resolve") from None
+            raise UnavailableError(f"the name {host} does not resolve") from None
         for address in addresses:
             if supervised and address.is_loopback:
                 continue
             if supervised or not self._guard.permits(address):
                 raise EgressBlockedError(
-                    f"{url.host} is at {address}, which is not public; "
+                    f"{host} is at {address}, which is not public; "
                     "the operator may allow it with IMPERAL_PRIVATE_NETWORKS"
                 )
             if url.scheme != "https" and not self._guard.is_allow_listed(address):
-                raise EgressBlockedError(f"{url.host} is public: it is reached by https:// only")
+                raise EgressBlockedError(f"{host} is public: it is reached by https:// only")
         return addresses
 
     async def _first_that_connects(self, request: httpx.Request, addresses: list[Address]) -> Reply:
@@ -98,7 +100,7 @@ class Egress:
                 headers=request.headers,
                 content=request.content,
                 extensions={
-                    "sni_hostname": request.url.host,
+                    "sni_hostname": _host(request.url),
                     "timeout": httpx.Timeout(self._seconds_max, connect=10.0).as_dict(),
                 },
             )
@@ -108,7 +110,7 @@ class Egress:
                 failure = error
             except httpx.TransportError as error:
                 raise UnavailableError(f"the connection to the model's server broke: {type(error).__name__}") from None
-        raise UnavailableError(f"the model's server at {request.url.host} cannot be reached: {failure}") from None
+        raise UnavailableError(f"the model's server at {_host(request.url)} cannot be reached: {failure}") from None
 
     async def _exchange(self, request: httpx.Request) -> Reply:
         response = await self._transport.handle_async_request(request)
@@ -125,12 +127,18 @@ class Egress:
         return Reply(response.status_code, bytes(body))
 
 
+def _host(url: httpx.URL) -> str:
+    """The name as it stands in the URL and its certificate. ``url.host`` would spell it out in Unicode, and the
+    system would encode that by other rules (IDNA 2003) than those it came from."""
+    return url.raw_host.decode("ascii")
+
+
 def _without(secret: Secret, body: bytes) -> bytes:
     """An upstream that repeats the key (some do, in errors) does not give it to the extension or the log."""
     plain = secret.reveal()
     if len(plain) < _REDACTED_CHARACTERS_MIN:
         return body
     escaped = json.dumps(plain)[1:-1]
-    for form in {plain, escaped, escaped.replace("/", "\\/")}:
+    for form in {plain, escaped, escaped.replace("/", "\\/"), escaped.translate(_GO_ESCAPES)}:
         body = body.replace(form.encode(), REDACTED)
     return body

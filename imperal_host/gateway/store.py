@@ -15,7 +15,12 @@ from imperal_sdk.llm import Parameters
 
 _SELECT = (
     "select version, provider, model, base_url, display_name, is_active, fallback, key_prefix, updated_at"
-    " from binding where tenant = ? and owner = ?"
+    " from binding where tenant = ? and owner = ? and provider <> ''"
+)
+# A deleted configuration leaves its version behind: a call that still holds it must never open a later key.
+_BURY = (
+    "update binding set provider = '', model = '', base_url = '', display_name = '', is_active = 0,"
+    " fallback = 'error', key_prefix = '', updated_at = ? where tenant = ? and owner = ? and provider <> ''"
 )
 
 
@@ -53,7 +58,7 @@ class Bindings:
                 secret = view.open_in(transaction, owner.secret_name, stored.version)
             binding = Binding(
                 owner,
-                stored.version + 1 if stored else 1,
+                _last_version(transaction, owner) + 1,
                 draft.provider,
                 draft.model,
                 base_url,
@@ -76,9 +81,7 @@ class Bindings:
 
         def work(transaction: Transaction) -> bool:
             view.forget(transaction, owner.secret_name)
-            return bool(
-                transaction.run("delete from binding where tenant = ? and owner = ?", (owner.tenant, owner.name))
-            )
+            return bool(transaction.run(_BURY, (int(self._clock.now()), owner.tenant, owner.name)))
 
         return await self._database.write(work)
 
@@ -91,6 +94,11 @@ def _get(transaction: Transaction, owner: Owner) -> Binding | None:
     return Binding(
         owner, version, provider, model, base_url, display_name, bool(is_active), fallback, key_prefix, updated_at
     )
+
+
+def _last_version(transaction: Transaction, owner: Owner) -> int:
+    row = transaction.row("select version from binding where tenant = ? and owner = ?", (owner.tenant, owner.name))
+    return row[0] if row else 0
 
 
 def _put(transaction: Transaction, b: Binding) -> None:

@@ -9,6 +9,7 @@ from imperal_host.errors import ForbiddenError, HostError, InvalidError, Problem
 from imperal_host.identity import Scope
 from imperal_host.log import logger
 from imperal_sdk.llm import Completion, LlmRequest
+from imperal_sdk.wire.frames import LOG_FIELDS_MAX, PROGRESS_CHARACTERS_MAX, TEXT_CHARACTERS_MAX
 
 JsonObject = dict[str, Any]
 Progress = Callable[[float, str], None]
@@ -21,14 +22,14 @@ class Models(Protocol):
 class _LogEntry(BaseModel):
     model_config = ConfigDict(extra="forbid")
     level: str = Field(pattern="^(debug|info|warning|error)$")
-    message: str = Field(max_length=4_000)
-    fields: dict[str, JsonValue] = Field({}, max_length=50)
+    message: str = Field(max_length=TEXT_CHARACTERS_MAX)
+    fields: dict[str, JsonValue] = Field({}, max_length=LOG_FIELDS_MAX)
 
 
 class _ProgressReport(BaseModel):
     model_config = ConfigDict(extra="forbid")
     percent: float = Field(ge=0, le=100)
-    message: str = Field("", max_length=500)
+    message: str = Field("", max_length=PROGRESS_CHARACTERS_MAX)
 
 
 class CallBroker:

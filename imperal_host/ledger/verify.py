@@ -38,8 +38,8 @@ def verify_chain(heads: Iterable[Head], entries: Iterable[Entry], progress: Call
     """``entries`` come by tenant and index. Findings stop at ``FINDINGS_MAX``."""
     findings: list[Finding] = []
     ends: dict[str, tuple[int, bytes]] = {}
-    intents: set[str] = set()
-    outcomes: set[str] = set()
+    intents: set[tuple[str, str]] = set()
+    outcomes: set[tuple[str, str]] = set()
     rows = 0
     for entry in entries:
         rows += 1
@@ -65,7 +65,7 @@ def _row_problems(entry: Entry, size: int, previous: bytes) -> list[str]:
         content = orjson.loads(entry.body)
         if canonical(content) != entry.body:
             problems.append("the bytes are not canonical")
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return [*problems, "the bytes are not a row"]
     if not isinstance(content, dict):
         return [*problems, "the bytes are not a row"]
@@ -84,12 +84,13 @@ def _row_problems(entry: Entry, size: int, previous: bytes) -> list[str]:
     return problems
 
 
-def _order_problems(entry: Entry, intents: set[str], outcomes: set[str]) -> list[str]:
+def _order_problems(entry: Entry, intents: set[tuple[str, str]], outcomes: set[tuple[str, str]]) -> list[str]:
     seen = intents if entry.kind == "intent" else outcomes
-    if entry.call_id in seen:
+    call = (entry.tenant, entry.call_id)
+    if call in seen:
         return [f"a second {entry.kind} of call {entry.call_id}"]
-    seen.add(entry.call_id)
-    if entry.kind == "outcome" and entry.call_id not in intents:
+    seen.add(call)
+    if entry.kind == "outcome" and call not in intents:
         return [f"an outcome without an intent: call {entry.call_id}"]
     return []
 

@@ -43,9 +43,13 @@ class LocalModelServer:
         return f"{self._address}/v1", Secret(self._key)
 
     async def aclose(self) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
+        """Waits for a start that is under way."""
+        async with self._starting:
+            process, self._process = self._process, None
+            if process is not None:
+                await self._end(process)
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdin is not None
         process.stdin.close()
         try:
@@ -77,16 +81,19 @@ class LocalModelServer:
             "context_tokens": self._context_tokens,
         }
         answer: dict[str, str] = {}
-        with contextlib.suppress(TimeoutError, ValueError, ConnectionError):
-            async with asyncio.timeout(_START_SECONDS_MAX):
-                process.stdin.write(json.dumps(config).encode() + b"\n")
-                await process.stdin.drain()
-                answer = json.loads(await process.stdout.readline())
+        try:
+            with contextlib.suppress(TimeoutError, ValueError, ConnectionError):
+                async with asyncio.timeout(_START_SECONDS_MAX):
+                    process.stdin.write(json.dumps(config).encode() + b"\n")
+                    await process.stdin.drain()
+                    answer = json.loads(await process.stdout.readline())
+        finally:
+            if "address" not in answer:  # also when the one who asked has given up
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+                await self._drain
         if "address" not in answer:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-            await self._drain
             why = answer.get("error") or "".join(tail)[-_LOG_CHARACTERS:].strip() or "no answer"
             raise UnavailableError(f"the embedded model's server did not start: {why}")
         self._process, self._address = process, answer["address"]

@@ -44,6 +44,7 @@ def pull(cache_dir: Path, progress: Callable[[int, int], None]) -> Path:
         return file
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
+        file.unlink(missing_ok=True)  # wrong bytes of the right length must not pass for present if this fails
         with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
             partial = Path(scratch, FILE_NAME)
             _extract(_download(Path(scratch)), partial)

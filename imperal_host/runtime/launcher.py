@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 
 import imperal_sdk.wire
-from imperal_host.errors import SandboxError
+from imperal_host.errors import ExtensionLoadError, SandboxError
 from imperal_host.identity import Package
 from imperal_host.log import logger
 from imperal_host.runtime.channel import Channel
@@ -52,9 +52,12 @@ class SpawnLauncher:
 
     async def launch(self, package: Package) -> Channel:
         channel, control, process = await self._spawn(package)
+        seconds = self._launch_seconds_max
+        confined = False
         try:
-            async with asyncio.timeout(self._launch_seconds_max):
+            async with asyncio.timeout(seconds):
                 pid = await self._handshake(control, process)
+                confined = True
                 running = Process(process, control, pid, package.name)
                 return await Channel.open(channel, running, self._asks_per_call_max)
         except BaseException as error:
@@ -64,9 +67,8 @@ class SpawnLauncher:
                 process.kill()
             await process.wait()
             if isinstance(error, TimeoutError):
-                raise SandboxError(
-                    f"{package.name}: not ready within {self._launch_seconds_max:g} s (IMPERAL_LAUNCH_SECONDS_MAX)"
-                ) from None
+                late = f"not ready within {seconds:g} s (IMPERAL_LAUNCH_SECONDS_MAX)"
+                raise (ExtensionLoadError if confined else SandboxError)(f"{package.name}: {late}") from None
             raise
 
     async def _spawn(self, package: Package) -> tuple[socket.socket, socket.socket, asyncio.subprocess.Process]:

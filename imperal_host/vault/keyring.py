@@ -3,6 +3,7 @@
 import hashlib
 import os
 import stat
+import tempfile
 from pathlib import Path
 from typing import Protocol
 
@@ -62,11 +63,11 @@ class FileKek:
         key = os.urandom(KEY_BYTES)
         try:
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+            with tempfile.NamedTemporaryFile("w", dir=file.parent, encoding="ascii") as stream:  # mode 0600
                 stream.write(key.hex() + "\n")
                 stream.flush()
                 os.fsync(stream.fileno())
+                os.link(stream.name, file)  # whole or not at all, and never over another
         except OSError as error:
             raise SetupError(
                 f"the KEK file {file} cannot be made ({error}); set IMPERAL_KEK_FILE to another place"
@@ -92,7 +93,7 @@ async def open_keyring(database: Database, file: Path, data_dir: Path) -> FileKe
             f"the KEK file {file} is missing, and the data in {data_dir} was sealed with it; restore it from a backup"
         )
     else:
-        kek = FileKek.create(file)
+        kek = _create_or_read(file)
     checks: dict[str, bytes] = {kek_id: sealed for kek_id, sealed in known}  # noqa: C416
     if not checks:
         await database.write(lambda t: _remember(t, kek))
@@ -103,6 +104,16 @@ async def open_keyring(database: Database, file: Path, data_dir: Path) -> FileKe
     else:
         kek.unwrap(checks[kek.key_id], "key-check", kek.key_id)
     return kek
+
+
+def _create_or_read(file: Path) -> FileKek:
+    """Of two processes that begin on empty data at once, the second takes the key that the first made."""
+    try:
+        return FileKek.create(file)
+    except SetupError:
+        if file.exists():
+            return FileKek.read(file)
+        raise
 
 
 def _remember(transaction: Transaction, kek: FileKek) -> None:

@@ -4,6 +4,7 @@ import inspect
 import typing
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, overload
 
 from pydantic import BaseModel
@@ -112,11 +113,12 @@ class ChatExtension:
             raise ExtensionError(self.ext.app_id, where + "its first argument is ctx")
         if len(arguments) == 1:
             return None
+        # Only this one: a Context imported under TYPE_CHECKING need not resolve.
+        annotated = SimpleNamespace(__annotations__={"params": arguments[1].annotation})
         try:
-            hints = typing.get_type_hints(func)
+            model = typing.get_type_hints(annotated, func.__globals__).get("params")
         except NameError as error:
             raise ExtensionError(self.ext.app_id, where + f"its annotations do not resolve: {error}") from None
-        model = hints.get(arguments[1].name)
         positional = len(arguments) == 2 and arguments[1].kind in _POSITIONAL
         if not (positional and isinstance(model, type) and issubclass(model, BaseModel)):
             raise ExtensionError(

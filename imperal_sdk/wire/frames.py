@@ -4,6 +4,12 @@ from typing import Any
 
 import msgspec
 
+# What the host takes of one log entry or progress report. An isolate cuts what is longer, so that it is
+# not refused whole.
+TEXT_CHARACTERS_MAX = 4_000
+LOG_FIELDS_MAX = 50
+PROGRESS_CHARACTERS_MAX = 500
+
 
 class LlmView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What ``ctx.llm`` shows before the first call."""

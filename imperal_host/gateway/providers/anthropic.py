@@ -4,12 +4,20 @@ import httpx
 from pydantic import JsonValue
 
 from imperal_host.errors import MalformedError
-from imperal_host.gateway.providers.base import Parsed, Reply, estimated_usage, json_object, refused, token_count
+from imperal_host.gateway.providers.base import (
+    Parsed,
+    Reply,
+    estimated_usage,
+    json_object,
+    optional_count,
+    refused,
+    stated_model,
+    token_count,
+)
 from imperal_sdk.llm import LlmRequest, Parameters, Usage
 
 _VERSION = "2023-06-01"
 _ACCEPTED = frozenset({"temperature", "max_tokens", "top_p", "stop_sequences"})
-_INPUT_COUNTS = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 
 
 class Anthropic:
@@ -40,14 +48,16 @@ class Anthropic:
             counts = body.get("usage")
             usage = estimated_usage(request, text)
             if counts:
+                cached = optional_count(counts.get("cache_read_input_tokens"))
+                written = optional_count(counts.get("cache_creation_input_tokens"))
                 usage = Usage(
-                    input_tokens=sum(token_count(counts.get(name) or 0) for name in _INPUT_COUNTS),
+                    input_tokens=token_count(counts["input_tokens"]) + cached + written,
                     output_tokens=token_count(counts["output_tokens"]),
-                    cached_input_tokens=token_count(counts.get("cache_read_input_tokens") or 0),
+                    cached_input_tokens=cached,
                 )
             stop = body.get("stop_reason") or "end_turn"
         except (KeyError, TypeError, AttributeError):
             raise MalformedError("the model's server answered something that is not a message") from None
         if not isinstance(stop, str):
             raise MalformedError("the model's server answered something that is not a message")
-        return Parsed(text, str(body.get("model") or ""), stop, usage)
+        return Parsed(text, stated_model(body), stop, usage)

@@ -105,7 +105,9 @@ def _detail(body: bytes) -> str:
         text = error["message"] if isinstance(error, dict) else error
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return ""
-    printable = "".join(c if c.isprintable() else " " for c in str(text))
+    if not isinstance(text, str):
+        return ""
+    printable = "".join(c if c.isprintable() else " " for c in text)
     return " ".join(printable.split())[:_DETAIL_CHARACTERS_MAX]
 
 
@@ -114,6 +116,17 @@ def token_count(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**40:
         raise MalformedError("the model's server stated a token count that is not one")
     return value
+
+
+def optional_count(value: object) -> int:
+    """A count that an upstream may leave out or set to null."""
+    return 0 if value is None else token_count(value)
+
+
+def stated_model(body: dict[str, Any]) -> str:
+    """The model that the upstream says it ran, or nothing."""
+    model = body.get("model")
+    return model if isinstance(model, str) else ""
 
 
 def estimated_usage(request: LlmRequest, text: str) -> Usage:

@@ -6,7 +6,16 @@ import httpx
 from pydantic import JsonValue
 
 from imperal_host.errors import MalformedError
-from imperal_host.gateway.providers.base import Parsed, Reply, estimated_usage, json_object, refused, token_count
+from imperal_host.gateway.providers.base import (
+    Parsed,
+    Reply,
+    estimated_usage,
+    json_object,
+    optional_count,
+    refused,
+    stated_model,
+    token_count,
+)
 from imperal_sdk.llm import LlmRequest, Parameters, Usage
 
 _ALL = frozenset(Parameters.model_fields)
@@ -54,14 +63,14 @@ class OpenAI:
             counts = body.get("usage")
             usage = estimated_usage(request, text)
             if counts:
-                cached = (counts.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+                cached = (counts.get("prompt_tokens_details") or {}).get("cached_tokens")
                 usage = Usage(
                     input_tokens=token_count(counts["prompt_tokens"]),
                     output_tokens=token_count(counts["completion_tokens"]),
-                    cached_input_tokens=token_count(cached),
+                    cached_input_tokens=optional_count(cached),
                 )
         except (KeyError, IndexError, TypeError, AttributeError):
             raise MalformedError("the model's server answered something that is not a chat completion") from None
         if not (isinstance(text, str) and isinstance(finish, str)):
             raise MalformedError("the model's server answered something that is not a chat completion")
-        return Parsed(text, str(body.get("model") or ""), _STOP_REASON.get(finish, finish), usage)
+        return Parsed(text, stated_model(body), _STOP_REASON.get(finish, finish), usage)

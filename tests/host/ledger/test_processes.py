@@ -1,0 +1,79 @@
+"""Several processes on one file, and one that is killed in the middle."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from imperal_host.ledger.ledger import Ledger
+from imperal_host.storage.database import Database
+from tests.host.conftest import ROOT, FixedClock
+
+APPENDS = """
+import asyncio, sys
+from pathlib import Path
+from imperal_host.clock import SystemClock
+from imperal_host.identity import CallId, Principal, Scope, TenantId, UserId
+from imperal_host.ledger.event import Event
+from imperal_host.ledger.ledger import Ledger
+from imperal_host.storage.database import Database
+
+file, who, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+
+async def main() -> None:
+    database = Database.open(file)
+    ledger = Ledger(database, SystemClock())
+    scope = Scope(CallId("parent"), Principal(TenantId("acme"), UserId(who)), "e", "1", "f")
+    for number in range(count):
+        for kind in ("intent", "outcome"):
+            receipt = await ledger.append(Event(kind, "llm", CallId(f"{who}-{number}"), scope, {}))
+            print(receipt, flush=True)
+    database.close()
+
+asyncio.run(main())
+"""
+
+
+def start(file: Path, who: str, count: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", APPENDS, str(file), who, str(count)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def stored(database: Database) -> set[str]:
+    rows = database._connection.execute("""select tenant || ':' || "index" || ':' || lower(hex(hash)) from entry""")
+    return {text for (text,) in rows}
+
+
+async def test_two_processes_append_to_one_chain(database_file: Path, clock: FixedClock) -> None:
+    processes = [start(database_file, who, 60) for who in ("ada", "eve")]
+    told = [process.communicate(timeout=60) for process in processes]
+    assert [errors for _, errors in told] == ["", ""]
+    receipts = [line for output, _ in told for line in output.split()]
+    database = Database.open(database_file)
+    report = await Ledger(database, clock).verify()
+    assert (report.findings, report.rows, report.open_intents) == ((), 240, 0)
+    assert stored(database) == set(receipts)
+    database.close()
+
+
+async def test_a_process_that_is_killed_loses_no_row_that_it_was_told_of(
+    database_file: Path, clock: FixedClock
+) -> None:
+    process = start(database_file, "ada", 1_000_000)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    receipts = [process.stdout.readline().strip() for _ in range(101)]  # in the middle of an action, and of a row
+    process.kill()
+    receipts += process.stdout.read().split()
+    assert process.wait(timeout=60) == -9
+    process.stdout.close()
+    process.stderr.close()
+
+    database = Database.open(database_file)
+    ledger = Ledger(database, clock)
+    report = await ledger.verify()
+    assert report.findings == ()
+    assert report.open_intents <= 1
+    whole = {receipt for receipt in receipts if len(receipt.rpartition(":")[2]) == 64}
+    assert len(whole) >= 101
+    assert stored(database) >= whole
+    database.close()
