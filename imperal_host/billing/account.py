@@ -59,4 +59,7 @@ class Account:
     def release(self, hold: Hold) -> None:
         """Once the outcome is in the ledger, posted or void, the hold has done its work."""
         self._open.remove(hold)
-        self._held[(hold.principal.tenant, hold.principal.user)] -= hold.nano_usd
+        who = (hold.principal.tenant, hold.principal.user)
+        self._held[who] -= hold.nano_usd
+        if not self._held[who]:
+            del self._held[who]

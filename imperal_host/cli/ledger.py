@@ -10,7 +10,7 @@ from imperal_host.api.me import entry_body
 from imperal_host.app import Stores
 from imperal_host.cli.options import AsJson
 from imperal_host.cli.run import fail, out, plain, with_stores
-from imperal_host.identity import TenantId
+from imperal_host.identity import CallId, TenantId
 from imperal_host.ledger.store import Entry
 from imperal_host.ledger.verify import Report
 
@@ -21,11 +21,14 @@ app = typer.Typer(no_args_is_help=True, help="The append-only record of every ca
 def show(
     tenant: Annotated[str | None, typer.Option("--tenant", "-t", help="Only this tenant.")] = None,
     limit: Annotated[int, typer.Option(help="How many of the newest rows.", min=1, max=100_000)] = 50,
+    call: Annotated[str | None, typer.Option("--call", help="Only this call and its model attempts.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the newest rows, oldest first."""
 
     async def work(stores: Stores) -> list[Entry]:
+        if call is not None:
+            return await stores.ledger.of_call(CallId(call))
         return await stores.ledger.latest(limit, TenantId(tenant) if tenant else None)
 
     entries = with_stores(work)
@@ -36,7 +39,9 @@ def show(
     if isinstance(shown, list):
         out.print_json(data=shown)
     else:
-        out.print(shown if entries else "The ledger is empty: no call has been made yet.")
+        out.print(
+            shown if entries else "No rows." if call or tenant else "The ledger is empty: no call has been made yet."
+        )
 
 
 @app.command()

@@ -113,11 +113,10 @@ class Gateway:
         """One target: held, on record, sent, settled, on record again. An upstream's failure is returned."""
         resolved = await self._parameters(target, scope.extension, request.purpose, request.parameters)
         attempt = _Attempt(CallId(new_id(self._clock)), scope, request, target, resolved)
-        base_url, secret = await self._open(target)
         hold = await self._account.hold(scope.principal, self._most_it_may_cost(target, request, resolved))
         try:
             async with recorded(self._ledger, attempt.intent(), self._clock) as recording:
-                parsed = await self._exchange(attempt, base_url, secret)
+                parsed = await self._exchange(attempt, *await self._open(target))
                 recording.cost_nano_usd = cost = self._cost(target, parsed.usage)
                 recording.details |= parsed.usage.model_dump()
         except UpstreamError as error:

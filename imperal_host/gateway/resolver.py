@@ -34,18 +34,17 @@ def resolve(
 
     Raises ``UnavailableError`` when there is nothing at all.
     """
-    platform_target = _platform_target(platform, local_model, vendors)
     if user is None or not user.is_active:
-        if platform_target is None:
+        target = _platform_target(platform, local_model, vendors)
+        if target is None:
             raise UnavailableError(
                 "no platform model is set; an admin sets one with 'imperal-host llm set --platform', or installs the "
                 "embedded one with 'imperal-host model pull'"
             )
-        return Plan((platform_target,))
+        return Plan((target,))
     own = _bound(user, vendors, is_byollm=True)
-    if user.fallback == "platform" and platform_target is not None:
-        return Plan((own, platform_target))
-    return Plan((own,))
+    spare = _platform_target(platform, local_model, vendors) if user.fallback == "platform" else None
+    return Plan((own, spare) if spare else (own,))
 
 
 def _platform_target(platform: Binding | None, local_model: str | None, vendors: Mapping[str, Vendor]) -> Target | None:

@@ -16,7 +16,10 @@ from imperal_host.storage.database import Database
 
 
 class Appender(Protocol):
-    """Returns only when the event is durable. Raises ``LedgerError`` rather than lose one."""
+    """Returns only when the event is durable. Raises ``LedgerError`` rather than lose one.
+
+    A caller that is cancelled meanwhile gets ``CancelledError`` only once the event is durable.
+    """
 
     async def append(self, event: Event) -> Receipt: ...
 

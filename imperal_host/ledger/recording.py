@@ -1,6 +1,5 @@
 """An action between its two rows."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -31,7 +30,7 @@ async def recorded(ledger: Appender, intent: Event, clock: Clock) -> AsyncIterat
     recording = Recording()
     code = "cancelled"
     try:
-        await _uncut(ledger, intent)
+        await ledger.append(intent)
         yield recording
         code = "ok"
     except HostError as error:
@@ -46,13 +45,3 @@ async def recorded(ledger: Appender, intent: Event, clock: Clock) -> AsyncIterat
             details = {**intent.details, **recording.details, "outcome": code, **duration}
             outcome = replace(intent, kind="outcome", details=details, cost_nano_usd=recording.cost_nano_usd)
             recording.receipt = await ledger.append(outcome)
-
-
-async def _uncut(ledger: Appender, intent: Event) -> None:
-    """A caller who gives up while the intent is being written still gets both rows."""
-    writing = asyncio.ensure_future(ledger.append(intent))
-    try:
-        await asyncio.shield(writing)
-    except asyncio.CancelledError:
-        await writing
-        raise

@@ -10,7 +10,7 @@ from imperal_host.identity import CallId, TenantId, UserId
 from imperal_host.ledger.event import GENESIS, Event, Receipt, body_of, canonical, hash_of
 from imperal_host.storage.database import Row, Transaction
 
-_COLUMNS = 'tenant, "index", call_id, kind, at_milliseconds, user, cost_nano_usd, body, hash'
+_COLUMNS = 'tenant, "index", call_id, parent, kind, at_milliseconds, user, cost_nano_usd, body, hash'
 _SELECT = f"select {_COLUMNS} from entry"
 _PAGE = 1_000
 
@@ -22,6 +22,7 @@ class Entry:
     tenant: str
     index: int
     call_id: str
+    parent: str | None
     kind: str
     at_milliseconds: int
     user: str
@@ -51,11 +52,12 @@ def append(transaction: Transaction, event: Event, at_milliseconds: int) -> Rece
     body = canonical(body_of(event, index, previous, at_milliseconds))
     digest = hash_of(body)
     transaction.run(
-        f"insert into entry ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"insert into entry ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             tenant,
             index,
             event.call,
+            event.parent,
             event.kind,
             at_milliseconds,
             event.scope.principal.user,
@@ -78,11 +80,9 @@ def of_user(transaction: Transaction, tenant: TenantId, user: UserId, limit: int
 
 
 def of_call(transaction: Transaction, call: CallId) -> list[Entry]:
-    own = transaction.row("select tenant from entry where call_id = ? limit 1", (call,))
-    if own is None:
-        return []
-    where = " where tenant = ? and (call_id = ? or body ->> '$.parent' = ?)" + ' order by "index"'
-    return [_entry(row) for row in transaction.rows(_SELECT + where, (own[0], call, call))]
+    own = "(select tenant from entry where call_id = ?1)"
+    where = f' where tenant = {own} and (call_id = ?1 or parent = ?1) order by "index"'
+    return [_entry(row) for row in transaction.rows(_SELECT + where, (call,))]
 
 
 def latest(transaction: Transaction, limit: int, tenant: TenantId | None) -> list[Entry]:
@@ -118,15 +118,4 @@ def walk(transaction: Transaction) -> Iterator[Entry]:
 
 
 def _entry(row: Row) -> Entry:
-    tenant, index, call_id, kind, at, user, cost, body, digest = row
-    return Entry(
-        tenant,
-        index,
-        call_id,
-        kind,
-        at,
-        user,
-        cost,
-        body,
-        digest,
-    )
+    return Entry(*row)

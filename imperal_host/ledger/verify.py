@@ -75,6 +75,7 @@ def _row_problems(entry: Entry, size: int, previous: bytes) -> list[str]:
         "tenant": entry.tenant,
         "index": entry.index,
         "call_id": entry.call_id,
+        "parent": entry.parent,
         "kind": entry.kind,
         "at_milliseconds": entry.at_milliseconds,
         "user": entry.user,

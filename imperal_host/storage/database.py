@@ -1,8 +1,11 @@
 """The database: reads, and writes that are durable when they return."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+import fcntl
+import os
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,20 +57,17 @@ class Database:
                 f"the data directory {file.parent} cannot be made: {error.strerror}; "
                 "set IMPERAL_DATA_DIR to another place"
             ) from None
-        try:
+        with _one_at_a_time(file.parent), _opening_errors(file):
             connection = apsw.Connection(str(file))
-            connection.set_busy_timeout(_BUSY_MILLISECONDS)
-            connection.execute("pragma journal_mode = wal")
-            connection.execute("pragma synchronous = full")
-            connection.execute("pragma foreign_keys = on")
-            _migrate(connection)
-        except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, apsw.IOError) as error:
-            raise SetupError(
-                f"the database {file} cannot be written ({error}); "
-                "check the permissions of its directory, or set IMPERAL_DATA_DIR"
-            ) from None
-        except (apsw.NotADBError, apsw.CorruptError) as error:
-            raise IntegrityError(f"the database {file} is damaged ({error}); restore it from a backup") from None
+            try:
+                connection.set_busy_timeout(_BUSY_MILLISECONDS)
+                connection.execute("pragma journal_mode = wal")
+                connection.execute("pragma synchronous = full")
+                connection.execute("pragma foreign_keys = on")
+                _migrate(connection)
+            except BaseException:
+                connection.close()
+                raise
         return cls(connection)
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
@@ -102,16 +102,49 @@ class Database:
         self._connection.close()
 
 
+@contextmanager
+def _one_at_a_time(directory: Path) -> Iterator[None]:
+    """Processes that open the same data for the first time wait for each other: SQLite's own waiting does not
+    cover the change to write-ahead logging."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY)
+    except OSError as error:
+        raise SetupError(f"the data directory {directory} cannot be read: {error.strerror}") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _opening_errors(file: Path) -> Iterator[None]:
+    """What SQLite says when a file is opened, as what an operator can do about it."""
+    try:
+        yield
+    except (apsw.NotADBError, apsw.CorruptError) as error:
+        raise IntegrityError(f"the database {file} is damaged ({error}); restore it from a backup") from None
+    except apsw.SQLError as error:
+        raise IntegrityError(f"the database {file} is not one of this program ({error})") from None
+    except apsw.BusyError:
+        raise SetupError(f"the database {file} is held by another program; end it and try again") from None
+    except apsw.Error as error:
+        raise SetupError(
+            f"the database {file} cannot be written ({error}); "
+            "check the disk and the permissions of its directory, or set IMPERAL_DATA_DIR"
+        ) from None
+
+
 async def _ended(future: asyncio.Future[Any]) -> None:
-    """A caller that is cancelled must not leave the work half known: what was begun is waited for."""
+    """What was begun is waited for. A caller that is cancelled meanwhile is told so only if the work is done:
+    if it failed, the failure is what they get."""
     cancelled: asyncio.CancelledError | None = None
     while not future.done():
         try:
             await asyncio.wait({future})
         except asyncio.CancelledError as error:
             cancelled = error
-    if cancelled is not None:
-        future.exception()  # looked at, so that asyncio does not report it as forgotten
+    if cancelled is not None and future.exception() is None:
         raise cancelled
 
 
@@ -131,5 +164,6 @@ def _migrate(connection: apsw.Connection) -> None:
         connection.execute("insert into schema_version values (?)", (len(MIGRATIONS),))
         connection.execute("commit")
     except BaseException:
-        connection.execute("rollback")
+        if connection.in_transaction:
+            connection.execute("rollback")
         raise

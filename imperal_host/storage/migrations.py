@@ -59,6 +59,7 @@ create table entry (
     tenant text not null,
     "index" integer not null,
     call_id text not null,
+    parent text,
     kind text not null,
     at_milliseconds integer not null,
     user text not null,
@@ -70,6 +71,7 @@ create table entry (
 ) strict;
 
 create index entry_of_user on entry (tenant, user);
+create index entry_of_parent on entry (parent);
 
 create table head (
     tenant text primary key,

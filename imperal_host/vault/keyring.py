@@ -68,6 +68,11 @@ class FileKek:
                 stream.flush()
                 os.fsync(stream.fileno())
                 os.link(stream.name, file)  # whole or not at all, and never over another
+            directory = os.open(file.parent, os.O_RDONLY)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
         except OSError as error:
             raise SetupError(
                 f"the KEK file {file} cannot be made ({error}); set IMPERAL_KEK_FILE to another place"

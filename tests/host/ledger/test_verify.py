@@ -21,7 +21,7 @@ Chain = list[Entry]
 
 def entry_of(kind: str, call: str, index: int, previous: bytes, tenant: str = "acme", cost: int = 0) -> Entry:
     body = canonical(body_of(event(kind, call, tenant=tenant, cost=cost), index, previous, 1_000 + index))
-    return Entry(tenant, index, call, kind, 1_000 + index, "ada", cost, body, hash_of(body))
+    return Entry(tenant, index, call, None, kind, 1_000 + index, "ada", cost, body, hash_of(body))
 
 
 def chain_of(*rows: tuple[str, str], tenant: str = "acme") -> Chain:
