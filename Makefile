@@ -41,7 +41,7 @@ $(RUN_READY): requirements.lock $(SOURCES)
 		{ echo "This Python cannot make a virtual environment; install its venv package (Debian: python3-venv)"; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(PIP) install --progress-bar on --require-hashes -r requirements.lock
-	$(PIP) install --quiet --no-deps --no-build-isolation --no-index -e . $(foreach e,$(wildcard extensions/*/pyproject.toml),-e ./$(dir $(e)))
+	PYTHONWARNINGS=ignore $(PIP) install --quiet --no-deps --no-build-isolation --no-index -e . $(foreach e,$(wildcard extensions/*/pyproject.toml),-e ./$(dir $(e)))
 	@touch $@
 
 $(DEV_READY): $(RUN_READY) requirements-dev.lock

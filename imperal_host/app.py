@@ -95,15 +95,27 @@ async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
 
 
 @asynccontextmanager
+async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
+    """The ledger alone: no key, no plugin, and nothing made where there is nothing. Raises ``SetupError``."""
+    if not await asyncio.to_thread(_is_file, settings.database_file):
+        raise SetupError(f"there is no ledger at {settings.database_file}; is IMPERAL_DATA_DIR right?")
+    database = Database.open(settings.database_file)
+    try:
+        yield Ledger(database, SystemClock())
+    finally:
+        database.close()
+
+
+@asynccontextmanager
 async def open_host(stores: Stores) -> AsyncIterator[Host]:
     """Load the extensions and make ready to call them; on leaving, every child process has ended."""
     settings = stores.settings
     pool = make_pool(settings, stores.clock)
     local = LocalModelServer(weights_file(settings.cache_dir)) if present(settings.cache_dir) else None
     gateway = make_gateway(stores, local)
+    kernel = Kernel(stores.catalog, pool, gateway, stores.ledger, stores.clock, settings.call_seconds_max)
     try:
         await _load_extensions(stores.catalog, pool, settings.extensions_dir)
-        kernel = Kernel(stores.catalog, pool, gateway, stores.ledger, stores.clock, settings.call_seconds_max)
         rooms = Rooms(
             stores.tokens,
             stores.catalog,
@@ -116,6 +128,7 @@ async def open_host(stores: Stores) -> AsyncIterator[Host]:
         )
         yield Host(stores, rooms)
     finally:
+        await kernel.aclose()
         await pool.aclose()
         if local is not None:
             await local.aclose()
@@ -158,6 +171,13 @@ def make_pool(settings: Settings, clock: Clock) -> Pool:
     return Pool(launcher, limits, clock)
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 async def _load_extensions(catalog: Catalog, pool: Pool, folder: Path | None) -> None:
     packages, failures = discover(folder)
     catalog.failures.update(failures)
@@ -173,7 +193,7 @@ async def _load_extensions(catalog: Catalog, pool: Pool, folder: Path | None) ->
     # Registered in the order found: of two with one id, installed packages come before folders.
     for package, found in zip(packages, await asyncio.gather(*map(inspect, packages)), strict=True):
         if isinstance(found, ExtensionLoadError):
-            catalog.failures[package.name] = str(found)
+            catalog.failures[package.name] = str(found).removeprefix(f"{package.name}: ")
         else:
             catalog.register(package, found)
 

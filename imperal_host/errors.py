@@ -6,13 +6,15 @@
       ConfirmationRequiredError, BudgetExhaustedError, BusyError
   x ExtensionError             the extension's author must change something
     + ExtensionRaisedError     it raised, or answered something that is no answer
-    + ExtensionStoppedError    deadline, crash, a broken protocol
+    + ExtensionStoppedError    crash, a broken protocol; DeadlineError: its time is up
     + ExtensionLoadError       it cannot be imported, or its manifest is wrong
   x UpstreamError              another target, or later
-    + UnavailableError, RateLimitedError, RefusedError, EgressBlockedError, CascadeExhaustedError
+    + UnavailableError (UnansweredError), RateLimitedError, RefusedError, MalformedError, EgressBlockedError,
+      CascadeExhaustedError
   x SealedError                the operator: a secret or a key does not open
   x SandboxError               the operator: a sandbox layer cannot be applied here
   x SetupError                 the operator: a directory, a file, a model is missing or unusable
+  x StorageError               the operator: the database is busy, full or not writable
   x LedgerError                the operator: the ledger cannot write; nothing goes out unrecorded
   x IntegrityError             stop: stored data contradicts itself
 
@@ -116,13 +118,23 @@ class ExtensionLoadError(ExtensionError):
 
 
 class UpstreamError(HostError):
+    """``may_have_charged``: the request left, and the upstream may have done its work."""
+
     code = "upstream.error"
     try_next: ClassVar[bool] = False
+    may_have_charged: ClassVar[bool] = False
 
 
 class UnavailableError(UpstreamError):
     code = "upstream.unavailable"
     try_next = True
+
+
+class UnansweredError(UnavailableError):
+    """The request was sent, and no whole answer came."""
+
+    code = "upstream.unanswered"
+    may_have_charged = True
 
 
 class RateLimitedError(UpstreamError):
@@ -140,6 +152,7 @@ class MalformedError(UpstreamError):
 
     code = "upstream.malformed"
     try_next = True
+    may_have_charged = True
 
 
 class EgressBlockedError(UpstreamError):
@@ -168,6 +181,10 @@ class SetupError(HostError):
 
 class LedgerError(HostError):
     code = "ledger.unavailable"
+
+
+class StorageError(HostError):
+    code = "storage.unavailable"
 
 
 class IntegrityError(HostError):

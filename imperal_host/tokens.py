@@ -52,6 +52,9 @@ class Tokens:
     def _insert(self, transaction: Transaction, principal: Principal, token: str) -> None:
         checked_name("tenant", principal.tenant)
         checked_name("user", principal.user)
+        if len(principal.email) > 320 or not (principal.email.isprintable() and " " not in principal.email):
+            message = "at most 320 printable characters, no spaces"
+            raise InvalidError(f"email: {message}", (Problem("email", message),))
         if any(scope.split() != [scope] for scope in principal.scopes):
             message = "a scope has no spaces: stored scopes are separated by them"
             raise InvalidError(f"scopes: {message}", (Problem("scopes", message),))

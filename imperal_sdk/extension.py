@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 class Extension:
     """One extension. Its id, version and functions become the manifest the host reads.
 
-    ``migrations_dir`` and keywords of the published SDK that mean nothing here yet are accepted, so that
-    one source runs on both. Raises ``ExtensionError`` when an argument has the wrong type; patterns are
+    ``migrations_dir``, ``actions_explicit`` and ``system`` are the published SDK's and mean nothing here yet.
+    Raises ``ExtensionError`` when an argument has the wrong type; patterns are
     checked when the manifest is made.
     """
 
@@ -27,7 +27,8 @@ class Extension:
         display_name: str = "",
         description: str = "",
         icon: str = "",
-        **_published: object,
+        actions_explicit: bool = True,
+        system: bool = False,
     ) -> None:
         for name, value in (("app_id", app_id), ("version", version), ("display_name", display_name)):
             if not isinstance(value, str):

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 MESSAGES_MAX = 1_000
 STOP_SEQUENCES_MAX = 16
+PURPOSE_PATTERN = r"[A-Za-z0-9_.-]{1,64}"
 
 
 class Unset(Enum):
@@ -73,7 +74,7 @@ class LlmRequest(_Value):
 
     messages: tuple[Message, ...] = Field(min_length=1, max_length=MESSAGES_MAX)
     system: str = ""
-    purpose: str = Field("", max_length=64, pattern=r"^[A-Za-z0-9_.-]*$")
+    purpose: str = Field("", pattern=rf"^(?:{PURPOSE_PATTERN})?$")
     model: str = Field("", max_length=256)
     parameters: Parameters = Parameters()
 

@@ -1,17 +1,16 @@
-"""What a platform admin sets: parameter layers and tokens; and why a value is what it is."""
+"""What a platform admin sets: the platform's model, parameter layers, tokens; and why a value is what it is."""
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from imperal_host.api.bodies import TokenBody, read
+from imperal_host.api.bodies import LlmBody, TokenBody, read, shown
 from imperal_host.api.rooms import Rooms
-from imperal_host.errors import InvalidError, NotFoundError, Problem
+from imperal_host.errors import NotFoundError
+from imperal_host.gateway.binding import PLATFORM
 from imperal_host.gateway.gateway import Explanation
 from imperal_host.gateway.parameters import LayerKey
 from imperal_host.identity import Principal, TenantId, UserId
-from imperal_sdk.llm import LlmRequest, Parameters
-
-_PURPOSE_CHARACTERS_MAX = 64
+from imperal_sdk.llm import Parameters
 
 
 async def list_layers(request: Request, rooms: Rooms, principal: Principal) -> Response:
@@ -44,6 +43,21 @@ async def explain(request: Request, rooms: Rooms, principal: Principal) -> Respo
     subject = Principal(TenantId(asked.get("tenant", principal.tenant)), UserId(asked.get("user", principal.user)))
     found = await rooms.gateway.explain(subject, asked.get("extension", ""), asked.get("purpose", ""))
     return JSONResponse(explanation_body(found))
+
+
+async def get_llm(request: Request, rooms: Rooms, principal: Principal) -> Response:
+    return JSONResponse(shown(await rooms.bindings.get(PLATFORM)))
+
+
+async def put_llm(request: Request, rooms: Rooms, principal: Principal) -> Response:
+    body = await read(request, LlmBody, rooms.body_bytes_max)
+    return JSONResponse(shown(await rooms.bindings.put(PLATFORM, body.draft())))
+
+
+async def delete_llm(request: Request, rooms: Rooms, principal: Principal) -> Response:
+    if not await rooms.bindings.delete(PLATFORM):
+        raise NotFoundError("no platform model is configured; the embedded one answers")
+    return Response(status_code=204)
 
 
 async def list_tokens(request: Request, rooms: Rooms, principal: Principal) -> Response:
@@ -87,10 +101,4 @@ def explanation_body(found: Explanation) -> dict[str, object]:
 
 
 def _key(request: Request) -> LayerKey:
-    key = LayerKey(request.path_params.get("app", ""), request.path_params.get("purpose", ""))
-    try:
-        LlmRequest.model_validate({"messages": [{"role": "user", "content": ""}], "purpose": key.purpose})
-    except ValueError:
-        message = f"letters, digits, _ . -, at most {_PURPOSE_CHARACTERS_MAX}"
-        raise InvalidError(f"purpose: {message}", (Problem("purpose", message),)) from None
-    return key
+    return LayerKey(request.path_params.get("app", ""), request.path_params.get("purpose", ""))

@@ -1,14 +1,17 @@
 """Bodies in and out."""
 
-from typing import TypeVar
+import asyncio
+import json
+from typing import NoReturn, TypeVar
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, JsonValue, StrictBool, ValidationError, model_validator
 from starlette.requests import Request
 
 from imperal_host.errors import InvalidError, Problem, TooLargeError
-from imperal_host.gateway.binding import Binding, Fallback
+from imperal_host.gateway.binding import Binding, BindingDraft, Fallback
 
 B = TypeVar("B", bound=BaseModel)
+_BODY_SECONDS_MAX = 30.0
 
 
 class CallBody(BaseModel):
@@ -16,7 +19,14 @@ class CallBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     arguments: dict[str, JsonValue] = Field({}, validation_alias=AliasChoices("arguments", "params"))
-    confirmed: bool = False
+    confirmed: StrictBool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _arguments_are_below(cls, body: object) -> object:
+        if isinstance(body, dict) and not body.keys() <= {"arguments", "params", "confirmed"}:
+            raise ValueError('put the function\'s arguments under "arguments": {"arguments": {...}}')
+        return body
 
 
 class LlmBody(BaseModel):
@@ -29,12 +39,15 @@ class LlmBody(BaseModel):
     fallback: Fallback = "error"
     api_key: str | None = None
 
+    def draft(self) -> BindingDraft:
+        return BindingDraft(**self.model_dump())
+
 
 class TokenBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
     tenant: str
     user: str
-    email: str = Field("", max_length=320, pattern=r"^[^\x00-\x20\x7f]*$")
+    email: str = ""
     role: str = Field("user", pattern="^(user|admin)$")
     scopes: list[str] = Field([], max_length=100)
 
@@ -42,16 +55,27 @@ class TokenBody(BaseModel):
 async def read(request: Request, kind: type[B], bytes_max: int) -> B:
     """The JSON body as ``kind``. Raises ``TooLargeError`` before reading past the limit, or ``InvalidError``."""
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > bytes_max:
-            raise TooLargeError(f"the body is over {bytes_max:,} bytes (IMPERAL_BODY_BYTES_MAX)")
     try:
-        return kind.model_validate_json(bytes(body) or b"{}")
+        async with asyncio.timeout(_BODY_SECONDS_MAX):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > bytes_max:
+                    raise TooLargeError(f"the body is over {bytes_max:,} bytes (IMPERAL_BODY_BYTES_MAX)")
+    except TimeoutError:
+        raise InvalidError(f"the body did not arrive within {_BODY_SECONDS_MAX:g} s") from None
+    try:
+        return kind.model_validate(json.loads(bytes(body), parse_constant=_refused))
     except ValidationError as error:
         items = error.errors(include_url=False, include_context=False, include_input=False)
         problems = tuple(Problem(".".join(map(str, item["loc"])) or "(body)", item["msg"]) for item in items[:20])
         raise InvalidError("; ".join(f"{p.field}: {p.message}" for p in problems), problems) from None
+    except (ValueError, RecursionError) as error:
+        why = "it is empty" if not body else str(error)
+        raise InvalidError(f"the body is not JSON: {why}", (Problem("(body)", "not JSON"),)) from None
+
+
+def _refused(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON number")
 
 
 def shown(binding: Binding | None) -> dict[str, object]:

@@ -10,6 +10,8 @@ from imperal_host.api.rooms import Rooms
 from imperal_host.identity import Principal
 from imperal_host.kernel.dispatch import Call, CallAnswer
 
+_ALWAYS_THERE = {"status", "data", "summary"}
+
 
 async def list_extensions(request: Request, rooms: Rooms, principal: Principal) -> Response:
     manifests = [manifest.model_dump(mode="json") for manifest in rooms.catalog.all()]
@@ -29,8 +31,6 @@ async def call_function(request: Request, rooms: Rooms, principal: Principal) ->
 
 def answer_body(answer: CallAnswer) -> dict[str, object]:
     """The ActionResult as the published SDK serialises it (unset members absent), and what the host adds."""
-    result = answer.result.model_dump(mode="json", exclude_none=True)
-    for name in ("error_code", "retryable"):
-        if not result[name]:
-            del result[name]
+    whole = answer.result.model_dump(mode="json")
+    result = {name: value for name, value in whole.items() if name in _ALWAYS_THERE or value not in (None, "", False)}
     return {**result, "call_id": answer.call_id, "receipt": asdict(answer.receipt), "usage": asdict(answer.usage)}

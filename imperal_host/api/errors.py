@@ -28,6 +28,7 @@ STATUS: dict[type[errors.HostError], int] = {
     errors.UpstreamError: 502,
     errors.SealedError: 503,
     errors.SandboxError: 503,
+    errors.StorageError: 503,
     errors.LedgerError: 503,
     errors.HostError: 500,
 }

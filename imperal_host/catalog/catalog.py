@@ -38,6 +38,7 @@ class Catalog:
     def __init__(self) -> None:
         self._plugins = pluggy.PluginManager(PROJECT)
         self._plugins.add_hookspecs(Hooks)
+        self._packages: set[str] = set()
         self.failures: dict[str, str] = {}
 
     def load_host_plugins(self) -> int:
@@ -57,7 +58,10 @@ class Catalog:
             self.failures[package.name] = f"its entry point is named {package.name!r}, its id is {manifest.app_id!r}"
         elif self._plugins.has_plugin(manifest.app_id):
             self.failures[package.name] = f"another extension has the id {manifest.app_id!r} already"
+        elif package.name in self._packages:
+            self.failures[package.name] = f"another extension's package or folder is named {package.name!r} already"
         else:
+            self._packages.add(package.name)
             self._plugins.register(ExtensionHandle(package, manifest), name=manifest.app_id)
 
     def get(self, app_id: str) -> ExtensionHandle:
@@ -67,7 +71,8 @@ class Catalog:
             return handle
         if app_id in self.failures:
             raise NotFoundError(f"extension {app_id!r} could not be loaded: {self.failures[app_id]}")
-        raise NotFoundError(f"there is no extension {app_id!r}; 'imperal-host extensions' lists them")
+        names = ", ".join(manifest.app_id for manifest in self.all()) or "none"
+        raise NotFoundError(f"there is no extension {app_id[:64]!r}; there are: {names}")
 
     def all(self) -> list[Manifest]:
         found: list[tuple[Package, Manifest]] = self._plugins.hook.imperal_extension()

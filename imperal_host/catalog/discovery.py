@@ -51,8 +51,9 @@ def from_entry_point(point: EntryPoint) -> Package:
 def from_folder(folder: Path) -> Package:
     """Raises ``ExtensionLoadError`` when there is no ``main.py``."""
     place = folder.resolve()
-    if not (place / MAIN_FILE).is_file():
-        raise ExtensionLoadError(f"{folder} is no extension: it has no {MAIN_FILE}")
+    if not _has_main(place):
+        what = "give its folder" if place.is_file() else f"it has no {MAIN_FILE}"
+        raise ExtensionLoadError(f"{folder} is no extension: {what}")
     return Package(
         name=place.name,
         module=MAIN_FILE.removesuffix(".py"),
@@ -63,12 +64,19 @@ def from_folder(folder: Path) -> Package:
     )
 
 
+def _has_main(folder: Path) -> bool:
+    try:
+        return (folder / MAIN_FILE).is_file()
+    except OSError:  # a folder that may not be entered
+        return False
+
+
 def _folders(parent: Path, failures: dict[str, str]) -> list[Path]:
     """The extension folders in ``parent``, or ``parent`` itself if it is one."""
-    if (parent / MAIN_FILE).is_file():
+    if _has_main(parent):
         return [parent]
     try:
-        return sorted(path for path in parent.iterdir() if (path / MAIN_FILE).is_file())
+        return sorted(path for path in parent.iterdir() if _has_main(path))
     except OSError as error:
         failures[str(parent)] = f"the extensions folder cannot be read: {error.strerror}"
         return []

@@ -1,5 +1,6 @@
 """``imperal-host ledger``: what happened, and whether the record holds."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -7,10 +8,10 @@ import typer
 from rich.table import Table
 
 from imperal_host.api.me import entry_body
-from imperal_host.app import Stores
 from imperal_host.cli.options import AsJson
-from imperal_host.cli.run import fail, out, plain, with_stores
+from imperal_host.cli.run import fail, out, plain, with_ledger
 from imperal_host.identity import CallId, TenantId
+from imperal_host.ledger.ledger import Ledger
 from imperal_host.ledger.store import Entry
 from imperal_host.ledger.verify import Report
 
@@ -26,12 +27,12 @@ def show(
 ) -> None:
     """Show the newest rows, oldest first."""
 
-    async def work(stores: Stores) -> list[Entry]:
+    async def work(ledger: Ledger) -> list[Entry]:
         if call is not None:
-            return await stores.ledger.of_call(CallId(call))
-        return await stores.ledger.latest(limit, TenantId(tenant) if tenant else None)
+            return await ledger.of_call(CallId(call))
+        return await ledger.latest(limit, TenantId(tenant) if tenant else None)
 
-    entries = with_stores(work)
+    entries = with_ledger(work)
     try:
         shown = [entry_body(entry) for entry in entries] if as_json else entries_table(entries)
     except (ValueError, TypeError, LookupError):
@@ -48,13 +49,13 @@ def show(
 def verify(as_json: AsJson = False) -> None:
     """Recompute every chain. Exit status 1 if a row contradicts another."""
 
-    async def work(stores: Stores) -> Report:
-        return await stores.ledger.verify()
+    async def work(ledger: Ledger) -> Report:
+        return await ledger.verify()
 
-    report = with_stores(work)
+    report = with_ledger(work)
     if as_json:
         findings = [{"tenant": f.tenant, "index": f.index, "problem": f.problem} for f in report.findings]
-        out.print_json(data={"holds": report.holds, "rows": report.rows, "findings": findings})
+        out.print_json(data={**asdict(report), "holds": report.holds, "findings": findings})
     else:
         print_report(report)
     if not report.holds:
@@ -68,7 +69,7 @@ def print_report(report: Report) -> None:
         out.print(f"[red]The ledger does not hold:[/] {len(report.findings)} findings in {report.rows} rows.")
         return
     unfinished = f" {report.open_intents} actions have no outcome yet." if report.open_intents else ""
-    out.print(f"[green]The ledger holds:[/] {report.rows} rows of {report.tenants} tenants.{unfinished}")
+    out.print(f"[green]The ledger holds:[/] {report.rows} rows; chains, one a tenant: {report.tenants}.{unfinished}")
     out.print("Nothing is signed: a rebuilt file or a restored older one cannot be told from this.", style="dim")
 
 
@@ -83,7 +84,7 @@ def entries_table(entries: list[Entry]) -> Table:
             what = f"{details['provider']} {details['model']}" + (" (own)" if details["is_byollm"] else "")
         tokens = f"{details['input_tokens']}+{details['output_tokens']}" if "input_tokens" in details else ""
         cost = str(entry.cost_nano_usd) if content["action"] == "llm" and entry.kind == "outcome" else ""
-        when = datetime.fromtimestamp(entry.at_milliseconds / 1000, UTC).strftime("%H:%M:%S")
+        when = datetime.fromtimestamp(entry.at_milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
         who = f"{entry.tenant}/{entry.user}"
         row = (
             str(entry.index),

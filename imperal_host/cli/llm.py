@@ -8,7 +8,7 @@ import typer
 from imperal_host.api.bodies import shown
 from imperal_host.app import Stores
 from imperal_host.cli.options import AsJson, Tenant, User
-from imperal_host.cli.run import fail, out, plain, principal, with_stores
+from imperal_host.cli.run import fail, out, plain, principal, standard_input, with_stores
 from imperal_host.gateway.binding import PLATFORM, Binding, BindingDraft, Fallback, Owner, owner_of
 
 app = typer.Typer(no_args_is_help=True, help="A user's own model (BYOLLM), or with --platform the platform's.")
@@ -41,7 +41,7 @@ def set_(
         fail("--key-stdin, --no-key and --keep-key exclude one another")
     key: str | None = None
     if key_stdin:
-        key = typer.get_text_stream("stdin").read().rstrip("\n")
+        key = standard_input().rstrip("\n")
     elif no_key:
         key = ""
     elif not keep_key:
@@ -69,6 +69,8 @@ def show(platform: Platform = False, tenant: Tenant = "default", user: User = "l
     binding = with_stores(work)
     if as_json:
         out.print_json(data=shown(binding))
+    elif binding is None and platform:
+        out.print("No platform model is set: the embedded one answers. To set one: imperal-host llm set --help")
     elif binding is None:
         out.print("No model of their own: calls go to the platform's. To set one: imperal-host llm set --help")
     else:

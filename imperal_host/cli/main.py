@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import os
 import signal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 import uvicorn
@@ -20,9 +21,9 @@ from imperal_host.cli import ledger, llm, params, token
 from imperal_host.cli import weights as weights_commands
 from imperal_host.cli.demo import demo
 from imperal_host.cli.options import AsJson, Extensions, Tenant, User
-from imperal_host.cli.run import err, fail, out, plain, principal, run, settings, with_host
+from imperal_host.cli.run import err, fail, out, plain, principal, run, settings, standard_input, with_host
 from imperal_host.clock import SystemClock
-from imperal_host.errors import ConfirmationRequiredError, SetupError
+from imperal_host.errors import ConfirmationRequiredError, NotFoundError, SetupError
 from imperal_host.identity import Principal
 from imperal_host.kernel.dispatch import Call, CallAnswer
 from imperal_host.local.weights import present
@@ -40,6 +41,10 @@ app.add_typer(token.app, name="token")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(weights_commands.app, name="model")
 app.command()(demo)
+
+
+_HEAD_BYTES_MAX = 64 << 10
+_CONNECTIONS_MAX = 512
 
 
 def _version(wanted: bool) -> None:
@@ -74,9 +79,17 @@ def serve(
             first = await stores.tokens.create_first_admin()
             if first is not None:
                 err.print(f"The admin's token, shown this once: [bold]{first}[/]")
-            _say_what_is_missing(running)
+            _say_what_is_there(running)
             config = uvicorn.Config(
-                running.asgi(), host=host, port=port, log_level="warning", timeout_graceful_shutdown=10, lifespan="off"
+                running.asgi(),
+                host=host,
+                port=port,
+                http="h11",  # the one of uvicorn's two parsers that bounds a request's head
+                h11_max_incomplete_event_size=_HEAD_BYTES_MAX,
+                limit_concurrency=_CONNECTIONS_MAX,
+                log_level="critical",
+                timeout_graceful_shutdown=10,
+                lifespan="off",
             )
             await _Server(config).serve()
 
@@ -88,7 +101,9 @@ async def _check_free(host: str, port: int) -> None:
     try:
         probe = await asyncio.get_running_loop().create_server(asyncio.Protocol, host, port)
     except OSError as error:
-        raise SetupError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+        raise SetupError(
+            f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}; choose another with --port or --host"
+        ) from None
     probe.close()
     await probe.wait_closed()
 
@@ -97,6 +112,7 @@ class _Server(uvicorn.Server):
     """Says where it listens, once it does."""
 
     async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        err.print("stopping: waiting up to 10 s for running calls (Ctrl-C again to stop at once)")
         await super().shutdown()
         self._captured_signals.clear()  # a stop that was asked for is no failure: the exit status is 0
 
@@ -108,7 +124,9 @@ class _Server(uvicorn.Server):
                 err.print(f"listening on http://{address}:{port} (stop with Ctrl-C)")
 
 
-def _say_what_is_missing(running: Host) -> None:
+def _say_what_is_there(running: Host) -> None:
+    names = ", ".join(manifest.app_id for manifest in running.rooms.catalog.all()) or "none"
+    err.print(f"data in {plain(running.stores.settings.data_dir)}; extensions: {names}")
     for name, why in running.rooms.catalog.failures.items():
         err.print(f"[yellow]extension {plain(name)} is not loaded:[/] {plain(why)}")
     if not present(running.stores.settings.cache_dir):
@@ -121,12 +139,15 @@ def call(
     function: str,
     arguments: Annotated[str, typer.Argument(help="The arguments, a JSON object; '-' reads standard input.")] = "{}",
     confirmed: Annotated[bool, typer.Option("--confirmed", help="Agree to a destructive function.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show what the extension logs and prints, and where it fails.")
+    ] = False,
     tenant: Tenant = "default",
     user: User = "local",
     extensions: Extensions = None,
 ) -> None:
     """Call a function of an extension; print its answer as JSON."""
-    text = typer.get_text_stream("stdin").read() if arguments == "-" else arguments
+    text = standard_input() if arguments == "-" else arguments
     try:
         given = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -138,13 +159,15 @@ def call(
     async def work(host: Host) -> None:
         try:
             answer = await _call(host, who, Call(extension, function, given, confirmed))
+        except NotFoundError as error:
+            fail(f"{error}" + ("" if extensions else "; a folder of extensions is named with --extensions"))
         except ConfirmationRequiredError:
             fail(f"{extension}.{function} is destructive; to run it, add --confirmed")
         out.print_json(data=answer_body(answer))
         if answer.result.status == "error":
             raise typer.Exit(1)
 
-    with_host(work, settings(extensions_dir=extensions))
+    with_host(work, settings(extensions_dir=extensions), level="info" if verbose else "warning")
 
 
 async def _call(host: Host, who: Principal, asked: Call) -> CallAnswer:
@@ -207,6 +230,10 @@ def _print_manifest(manifest: Manifest) -> None:
     out.print(table)
 
 
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
 def main() -> None:
-    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    signal.signal(signal.SIGTERM, _interrupt)
     app()

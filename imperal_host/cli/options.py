@@ -10,7 +10,14 @@ User = Annotated[str, typer.Option("--user", "-u", help="The user to act as.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Extensions = Annotated[
     Path | None,
-    typer.Option("--extensions", "-e", help="A folder of extension folders, each with a main.py.", show_default=False),
+    typer.Option(
+        "--extensions",
+        "-e",
+        help="A folder of extension folders, each with a main.py.",
+        show_default=False,
+        exists=True,
+        file_okay=False,
+    ),
 ]
 Extension = Annotated[str, typer.Option("--extension", "-x", help="Only for this extension.")]
 Purpose = Annotated[str, typer.Option("--purpose", "-p", help="Only for this purpose.")]

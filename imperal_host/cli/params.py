@@ -11,6 +11,7 @@ from imperal_host.api.admin import explanation_body, layer_body
 from imperal_host.app import Stores, make_gateway
 from imperal_host.cli.options import AsJson, Extension, Purpose, Tenant, User
 from imperal_host.cli.run import fail, out, plain, principal, with_stores
+from imperal_host.errors import HostError
 from imperal_host.gateway.gateway import Explanation
 from imperal_host.gateway.parameters import LayerKey
 from imperal_host.local.supervisor import LocalModelServer
@@ -43,18 +44,16 @@ def set_(
         "seed": seed,
     }
     try:
-        new = Parameters.model_validate(said).said()
+        new = Parameters.model_validate(said)
     except ValidationError as error:
         first = error.errors()[0]
         fail(f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}")
-    if not new:
+    if not new.said():
         fail("name at least one parameter, for example --temperature 0.4")
-    key = LayerKey(extension, purpose)
+    key = layer_key(extension, purpose)
 
     async def work(stores: Stores) -> Parameters:
-        merged = Parameters.model_validate({**(await stores.layers.get(key)).said(), **new})
-        await stores.layers.put(key, merged)
-        return merged
+        return await stores.layers.merge(key, new)
 
     out.print(f"{plain(key)}: {_values(with_stores(work))}")
 
@@ -79,7 +78,7 @@ def show(as_json: AsJson = False) -> None:
 @app.command()
 def delete(extension: Extension = "", purpose: Purpose = "") -> None:
     """Remove a layer."""
-    key = LayerKey(extension, purpose)
+    key = layer_key(extension, purpose)
 
     async def work(stores: Stores) -> bool:
         return await stores.layers.delete(key)
@@ -112,6 +111,13 @@ def explain(
     whose = "their own" if found.target.is_byollm else "the platform's"
     out.print(f"{found.target.vendor.name} {plain(found.target.model)} ({whose})")
     print_provenance(found.resolved.provenance)
+
+
+def layer_key(extension: str, purpose: str) -> LayerKey:
+    try:
+        return LayerKey(extension, purpose)
+    except HostError as error:
+        fail(str(error))
 
 
 def print_provenance(provenance: dict[str, Origin]) -> None:

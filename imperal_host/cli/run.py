@@ -11,9 +11,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from imperal_host import log
-from imperal_host.app import Host, Stores, open_host, open_stores
+from imperal_host.app import Host, Stores, open_host, open_ledger, open_stores
 from imperal_host.errors import HostError
 from imperal_host.identity import Principal, TenantId, UserId, checked_name
+from imperal_host.ledger.ledger import Ledger
+from imperal_host.runtime.privacy import keep_memory_private
 from imperal_host.settings import Settings
 
 T = TypeVar("T")
@@ -48,6 +50,7 @@ def plain(text: object) -> str:
 def run(work: Callable[[], Awaitable[T]], *, level: str = "warning") -> T:
     """Run ``work`` to its end on a loop of its own."""
     log.configure(level, as_json=not sys.stderr.isatty())
+    keep_memory_private()
 
     async def main() -> T:
         return await work()
@@ -70,14 +73,31 @@ def with_stores(work: Callable[[Stores], Awaitable[T]], chosen: Settings | None 
     return run(inside)
 
 
-def with_host(work: Callable[[Host], Awaitable[T]], chosen: Settings | None = None) -> T:
-    used = chosen or settings()
+def with_ledger(work: Callable[[Ledger], Awaitable[T]]) -> T:
+    used = settings()
+
+    async def inside() -> T:
+        async with open_ledger(used) as ledger:
+            return await work(ledger)
+
+    return run(inside)
+
+
+def with_host(work: Callable[[Host], Awaitable[T]], used: Settings, *, level: str = "warning") -> T:
 
     async def inside() -> T:
         async with open_stores(used) as stores, open_host(stores) as host:
             return await work(host)
 
-    return run(inside)
+    return run(inside, level=level)
+
+
+def standard_input() -> str:
+    """All of standard input, which must be UTF-8."""
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError:
+        fail("standard input is not UTF-8")
 
 
 def principal(tenant: str, user: str) -> Principal:

@@ -11,6 +11,7 @@ _COMPATIBLE = IPv6Network("::/96")
 # network (RFC 8215) the place of the IPv4 address depends on the prefix (RFC 6052): it is not looked into.
 _NOT_PUBLIC = (
     IPv4Network("192.0.0.0/24"),
+    IPv4Network("192.88.99.0/24"),  # relays of 6to4, withdrawn by RFC 7526
     IPv4Network("168.63.129.16/32"),  # Azure's platform address: public by number, the machine's own by nature
     IPv6Network("64:ff9b:1::/48"),
     IPv6Network("100::/64"),

@@ -67,6 +67,11 @@ class Binding:
     key_prefix: str
     updated_at: int
 
+    @property
+    def destination(self) -> tuple[str, str]:
+        """What the key is sealed for: it opens for no other provider or address."""
+        return self.provider, self.base_url
+
 
 def checked(draft: BindingDraft, vendors: Mapping[str, Vendor], guard: AddressGuard, stored: Binding | None) -> str:
     """The base URL to store, or ``InvalidError`` with every problem of the draft."""
@@ -79,7 +84,8 @@ def checked(draft: BindingDraft, vendors: Mapping[str, Vendor], guard: AddressGu
         problems.append(Problem("model", "the model's name, 1 to 256 printable characters"))
     if len(draft.display_name) > 200 or not (draft.display_name.isprintable()):
         problems.append(Problem("display_name", "at most 200 printable characters"))
-    problems += _url_problems(base_url, guard)
+    if vendor is not None or base_url:
+        problems += _url_problems(base_url, guard)
     problems += _key_problems(draft, vendor, base_url, stored)
     if problems:
         raise InvalidError("; ".join(f"{p.field}: {p.message}" for p in problems), tuple(problems))
@@ -118,17 +124,19 @@ def _clear_text_problems(fine: bool) -> list[Problem]:
     return [] if fine else [Problem("base_url", "a public address is reached by https:// only")]
 
 
+def keeps_key(draft: BindingDraft, base_url: str, stored: Binding | None) -> bool:
+    """Whether the stored key goes on being used: none was given, and it would go where it went before."""
+    same_place = stored is not None and (draft.provider, base_url) == (stored.provider, stored.base_url)
+    return draft.api_key is None and same_place
+
+
 def _key_problems(draft: BindingDraft, vendor: Vendor | None, base_url: str, stored: Binding | None) -> list[Problem]:
-    if draft.api_key is None:
-        if stored is None:
-            needs = vendor is not None and vendor.needs_key
-            return [Problem("api_key", "this provider needs a key")] if needs else []
-        if (draft.provider, base_url) != (stored.provider, stored.base_url):
-            return [Problem("api_key", "give the key again when the provider or the base URL changes")]
-        return []
-    if not draft.api_key:
-        needs = vendor is not None and vendor.needs_key
-        return [Problem("api_key", "this provider needs a key")] if needs else []
-    if len(draft.api_key) > KEY_CHARACTERS_MAX or not _PRINTABLE.fullmatch(draft.api_key):
+    malformed = len(draft.api_key or "") > KEY_CHARACTERS_MAX or not _PRINTABLE.fullmatch(draft.api_key or "x")
+    if malformed:
         return [Problem("api_key", f"1 to {KEY_CHARACTERS_MAX:,} printable ASCII characters, no spaces or line breaks")]
-    return []
+    if vendor is None or draft.api_key or keeps_key(draft, base_url, stored):
+        return []
+    if draft.api_key is None and stored is not None:
+        again = 'give the key again when the provider or the base URL changes ("" for none)'
+        return [Problem("api_key", again)]
+    return [Problem("api_key", "this provider needs a key")] if vendor.needs_key else []

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import httpx
 
-from imperal_host.errors import EgressBlockedError, MalformedError, UnavailableError
+from imperal_host.errors import EgressBlockedError, MalformedError, UnansweredError, UnavailableError
 from imperal_host.gateway.addresses import Address, AddressGuard
 from imperal_host.gateway.providers.base import Reply
 from imperal_host.vault.secret import Secret
@@ -58,7 +58,8 @@ class Egress:
         """Send and read the whole answer, with the key in ``header`` (name, format).
 
         ``supervised`` marks the host's own model server: loopback, and nothing but loopback. Raises
-        ``EgressBlockedError``, ``UnavailableError`` or ``MalformedError``; never follows a redirect.
+        ``EgressBlockedError``, ``UnavailableError`` (``UnansweredError`` once it was sent) or
+        ``MalformedError``; never follows a redirect.
         """
         try:
             async with asyncio.timeout(self._seconds_max):
@@ -69,7 +70,7 @@ class Egress:
                 request.headers["accept-encoding"] = "identity"
                 reply = await self._first_that_connects(request, addresses)
         except TimeoutError:
-            raise UnavailableError(f"the model's server did not answer within {self._seconds_max:g} s") from None
+            raise UnansweredError(f"the model's server did not answer within {self._seconds_max:g} s") from None
         return Reply(reply.status, _without(secret, reply.body))
 
     async def _permitted(self, url: httpx.URL, supervised: bool) -> list[Address]:
@@ -83,8 +84,7 @@ class Egress:
                 continue
             if supervised or not self._guard.permits(address):
                 raise EgressBlockedError(
-                    f"{host} is at {address}, which is not public; "
-                    "the operator may allow it with IMPERAL_PRIVATE_NETWORKS"
+                    f"{host} is not at a public address; the operator may allow it with IMPERAL_PRIVATE_NETWORKS"
                 )
             if url.scheme != "https" and not self._guard.is_allow_listed(address):
                 raise EgressBlockedError(f"{host} is public: it is reached by https:// only")
@@ -109,7 +109,7 @@ class Egress:
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 failure = error
             except httpx.TransportError as error:
-                raise UnavailableError(f"the connection to the model's server broke: {type(error).__name__}") from None
+                raise UnansweredError(f"the connection to the model's server broke: {type(error).__name__}") from None
         raise UnavailableError(f"the model's server at {_host(request.url)} cannot be reached: {failure}") from None
 
     async def _exchange(self, request: httpx.Request) -> Reply:

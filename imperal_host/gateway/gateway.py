@@ -12,7 +12,7 @@ from imperal_host.gateway.binding import PLATFORM, owner_of
 from imperal_host.gateway.cascade import cascade
 from imperal_host.gateway.egress import Egress
 from imperal_host.gateway.parameters import Layer, Resolved, admin_keys, resolve_parameters
-from imperal_host.gateway.providers.base import Parsed, Vendor, estimated_input_tokens
+from imperal_host.gateway.providers.base import Parsed, Vendor, most_input_tokens
 from imperal_host.gateway.resolver import Plan, Target, resolve
 from imperal_host.gateway.store import Bindings, Layers
 from imperal_host.identity import CallId, Principal, Scope, TenantId
@@ -23,7 +23,9 @@ from imperal_host.vault.secret import Secret
 from imperal_host.vault.store import SecretView
 from imperal_sdk.llm import Completion, LlmRequest, Parameters, TextBlock, Usage
 
-_OUTPUT_TOKENS_ASSUMED = 4_096
+# The platform pays for its models: their output is bounded even if no layer says so.
+_PLATFORM_OUTPUT_TOKENS_MAX = 4_096
+_PLATFORM_BOUND = Layer("platform bound", Parameters(max_tokens=_PLATFORM_OUTPUT_TOKENS_MAX))
 
 
 class LocalModel(Protocol):
@@ -107,6 +109,8 @@ class Gateway:
             *await self._layers.of(admin_keys(extension, purpose)),
             Layer("provider default", dialect.defaults(target.model)),
         ]
+        if not target.is_byollm:
+            layers.append(_PLATFORM_BOUND)
         return resolve_parameters(layers, dialect.accepts(target.model))
 
     async def _attempt(self, scope: Scope, request: LlmRequest, target: Target) -> Completion | UpstreamError:
@@ -116,7 +120,14 @@ class Gateway:
         hold = await self._account.hold(scope.principal, self._most_it_may_cost(target, request, resolved))
         try:
             async with recorded(self._ledger, attempt.intent(), self._clock) as recording:
-                parsed = await self._exchange(attempt, *await self._open(target))
+                base_url, secret = await self._open(target)
+                # From here on the upstream may work, and charge, whether or not its answer is waited for.
+                recording.cost_nano_usd = hold.nano_usd
+                try:
+                    parsed = await self._exchange(attempt, base_url, secret)
+                except UpstreamError as error:
+                    recording.cost_nano_usd = hold.nano_usd if error.may_have_charged else 0
+                    raise
                 recording.cost_nano_usd = cost = self._cost(target, parsed.usage)
                 recording.details |= parsed.usage.model_dump()
         except UpstreamError as error:
@@ -136,9 +147,10 @@ class Gateway:
         if target.binding is None:
             assert self._local is not None
             return await self._local.endpoint()
-        owner = target.binding.owner
+        binding, owner = target.binding, target.binding.owner
         try:
-            secret = await self._vault.view(owner.tenant).open(owner.secret_name, target.binding.version)
+            view = self._vault.view(owner.tenant)
+            secret = await view.open(owner.secret_name, binding.version, *binding.destination)
         except NotFoundError:
             raise UnavailableError(
                 "the model's configuration changed while the call was being made; call again"
@@ -149,8 +161,8 @@ class Gateway:
         if target.is_byollm:
             return 0
         said = resolved.values.get("max_tokens")
-        output = said if isinstance(said, int) else _OUTPUT_TOKENS_ASSUMED
-        usage = Usage(input_tokens=estimated_input_tokens(request), output_tokens=output)
+        output = said if isinstance(said, int) else _PLATFORM_OUTPUT_TOKENS_MAX
+        usage = Usage(input_tokens=most_input_tokens(request), output_tokens=output)
         return self._prices.price(target.model).of(usage)
 
     def _cost(self, target: Target, usage: Usage) -> int:

@@ -4,20 +4,32 @@ Order, first that says something wins: the call, (extension, purpose), the exten
 platform, the dialect's own default. A parameter that the model does not take is dropped, and said so.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from imperal_sdk.llm import Origin, Parameters
+from imperal_host.errors import InvalidError, Problem
+from imperal_sdk.llm import PURPOSE_PATTERN, Origin, Parameters
+from imperal_sdk.manifest import APP_ID_PATTERN
 
 
 @dataclass(frozen=True, slots=True)
 class LayerKey:
-    """Where an admin's layer stands. Both empty: the platform."""
+    """Where an admin's layer stands. Both empty: the platform. Raises ``InvalidError`` for what can never match."""
 
     extension: str = ""
     purpose: str = ""
+
+    def __post_init__(self) -> None:
+        for name, value, pattern in (
+            ("extension", self.extension, APP_ID_PATTERN),
+            ("purpose", self.purpose, PURPOSE_PATTERN),
+        ):
+            if value and not re.fullmatch(pattern, value):
+                message = f"{value[:64]!r} can be no {name}; it matches {pattern}"
+                raise InvalidError(f"{name}: {message}", (Problem(name, message),))
 
     def __str__(self) -> str:
         match (self.extension, self.purpose):

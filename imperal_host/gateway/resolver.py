@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from imperal_host.errors import InvalidError, UnavailableError
+from imperal_host.errors import UnavailableError
 from imperal_host.gateway.binding import Binding
 from imperal_host.gateway.providers.base import Vendor
 from imperal_host.gateway.providers.vendors import LOCAL
@@ -58,5 +58,5 @@ def _platform_target(platform: Binding | None, local_model: str | None, vendors:
 def _bound(binding: Binding, vendors: Mapping[str, Vendor], *, is_byollm: bool) -> Target:
     vendor = vendors.get(binding.provider)
     if vendor is None:
-        raise InvalidError(f"the stored model's provider {binding.provider!r} is not known to this host any more")
+        raise UnavailableError(f"the stored model's provider {binding.provider!r} is not known to this host any more")
     return Target(vendor, binding.model, binding.base_url, is_byollm, binding)

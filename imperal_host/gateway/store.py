@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Mapping
 
+from pydantic import ValidationError
+
 from imperal_host.clock import Clock
+from imperal_host.errors import IntegrityError
 from imperal_host.gateway.addresses import AddressGuard
-from imperal_host.gateway.binding import Binding, BindingDraft, Owner, checked
+from imperal_host.gateway.binding import Binding, BindingDraft, Owner, checked, keeps_key
 from imperal_host.gateway.parameters import Layer, LayerKey
 from imperal_host.gateway.providers.base import Vendor
 from imperal_host.identity import TenantId
@@ -52,10 +55,9 @@ class Bindings:
         def work(transaction: Transaction) -> Binding:
             stored = _get(transaction, owner)
             base_url = checked(draft, self._vendors, self._guard, stored)
-            if draft.api_key is not None or stored is None:
-                secret = Secret(draft.api_key or "")
-            else:
-                secret = view.open_in(transaction, owner.secret_name, stored.version)
+            secret = Secret(draft.api_key or "")
+            if stored is not None and keeps_key(draft, base_url, stored):
+                secret = view.open_in(transaction, owner.secret_name, stored.version, *stored.destination)
             binding = Binding(
                 owner,
                 _last_version(transaction, owner) + 1,
@@ -70,7 +72,7 @@ class Bindings:
             )
             _put(transaction, binding)
             view.forget(transaction, owner.secret_name)
-            view.put(transaction, owner.secret_name, binding.version, secret)
+            view.put(transaction, owner.secret_name, binding.version, secret, *binding.destination)
             return binding
 
         return await self._database.write(work)
@@ -129,47 +131,61 @@ class Layers:
 
     async def get(self, key: LayerKey) -> Parameters:
         """What a layer says; an unset layer says nothing."""
-        found = await self.of((key,))
-        return found[0].parameters if found else Parameters()
+        return await self._database.read(lambda t: _layer(t, key)) or Parameters()
 
     async def put(self, key: LayerKey, parameters: Parameters) -> None:
         """Replace what a layer says."""
-        text = parameters.model_dump_json(exclude_none=True)
-        now = int(self._clock.now())
-        await self._database.write(
-            lambda t: t.run(
-                "insert or replace into parameter_layer values (?, ?, ?, ?)", (key.extension, key.purpose, text, now)
-            )
-        )
+        await self._database.write(lambda t: self._store(t, key, parameters))
+
+    async def merge(self, key: LayerKey, parameters: Parameters) -> Parameters:
+        """Set what ``parameters`` say and leave the rest; what the layer says now."""
+
+        def work(transaction: Transaction) -> Parameters:
+            stored = _layer(transaction, key) or Parameters()
+            merged = Parameters.model_validate({**stored.said(), **parameters.said()})
+            self._store(transaction, key, merged)
+            return merged
+
+        return await self._database.write(work)
 
     async def delete(self, key: LayerKey) -> bool:
-        changed = await self._database.write(
-            lambda t: t.run(
-                "delete from parameter_layer where extension = ? and purpose = ?", (key.extension, key.purpose)
-            )
-        )
-        return bool(changed)
+        """False if nothing was set."""
+        statement = "delete from parameter_layer where extension = ? and purpose = ?"
+        return bool(await self._database.write(lambda t: t.run(statement, (key.extension, key.purpose))))
 
     async def of(self, keys: tuple[LayerKey, ...]) -> list[Layer]:
         """The layers that are set, in the order of ``keys``, from one consistent state."""
 
         def work(transaction: Transaction) -> list[Layer]:
-            found = []
-            for key in keys:
-                row = transaction.row(
-                    "select parameters from parameter_layer where extension = ? and purpose = ?",
-                    (key.extension, key.purpose),
-                )
-                if row is not None:
-                    found.append(Layer(str(key), Parameters.model_validate_json(row[0])))
-            return found
+            found = [(key, _layer(transaction, key)) for key in keys]
+            return [Layer(str(key), parameters) for key, parameters in found if parameters is not None]
 
         return await self._database.read(work)
 
     async def all(self) -> list[tuple[LayerKey, Parameters]]:
-        rows = await self._database.read(
-            lambda t: t.rows("select extension, purpose, parameters from parameter_layer order by extension, purpose")
+        def work(transaction: Transaction) -> list[tuple[LayerKey, Parameters]]:
+            rows = transaction.rows("select extension, purpose from parameter_layer order by extension, purpose")
+            keys = [LayerKey(extension, purpose) for extension, purpose in rows]
+            return [(key, _layer(transaction, key) or Parameters()) for key in keys]
+
+        return await self._database.read(work)
+
+    def _store(self, transaction: Transaction, key: LayerKey, parameters: Parameters) -> None:
+        text = parameters.model_dump_json(exclude_none=True)
+        transaction.run(
+            "insert or replace into parameter_layer values (?, ?, ?, ?)",
+            (key.extension, key.purpose, text, int(self._clock.now())),
         )
-        return [
-            (LayerKey(extension, purpose), Parameters.model_validate_json(text)) for extension, purpose, text in rows
-        ]
+
+
+def _layer(transaction: Transaction, key: LayerKey) -> Parameters | None:
+    """Raises ``IntegrityError`` for a stored layer that says no parameters."""
+    row = transaction.row(
+        "select parameters from parameter_layer where extension = ? and purpose = ?", (key.extension, key.purpose)
+    )
+    if row is None:
+        return None
+    try:
+        return Parameters.model_validate_json(row[0])
+    except ValidationError:
+        raise IntegrityError(f"the stored parameters of {key} are damaged; set them again") from None

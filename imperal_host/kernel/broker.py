@@ -1,7 +1,7 @@
 """What one running call may ask of its host."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
@@ -13,6 +13,11 @@ from imperal_sdk.wire.frames import LOG_FIELDS_MAX, PROGRESS_CHARACTERS_MAX, TEX
 
 JsonObject = dict[str, Any]
 Progress = Callable[[float, str], None]
+M = TypeVar("M", bound=BaseModel)
+
+
+_FIELD_CHARACTERS_MAX = 1_000
+_LOG_CHARACTERS_MAX = 256 << 10
 
 
 class Models(Protocol):
@@ -46,6 +51,7 @@ class CallBroker:
         self._log = logger("extension").bind(
             extension=scope.extension, function=scope.function, call_id=scope.call, tenant=scope.principal.tenant
         )
+        self._log_characters_left = _LOG_CHARACTERS_MAX
         self.refusals: dict[str, HostError] = {}
         self.completions: list[Completion] = []
         handlers: dict[str, Callable[[JsonObject], Awaitable[JsonObject]]] = {
@@ -61,34 +67,48 @@ class CallBroker:
             if handler is None:
                 raise ForbiddenError(f"{self._scope.extension} is not granted {capability[:100]!r}")
             return await handler(payload)
-        except ValidationError as error:
-            refusal = _invalid(capability, error)
-            self.refusals[refusal.code] = refusal
-            raise refusal from None
         except HostError as error:
             self.refusals[error.code] = error
             raise
+        except Exception as error:
+            # A mistake of ours is a refusal too: the call must not wait for an answer that never comes.
+            self._log.error("bug", capability=capability, exc_info=error)
+            mistake = self.refusals[HostError.code] = HostError("the host made a mistake; its log says more")
+            raise mistake from error
 
     async def _llm_complete(self, payload: JsonObject) -> JsonObject:
-        completion = await self._models.complete(self._scope, LlmRequest.model_validate(payload))
+        completion = await self._models.complete(self._scope, _valid(LlmRequest, payload))
         self.completions.append(completion)
         return completion.model_dump(mode="json")
 
     async def _log_write(self, payload: JsonObject) -> JsonObject:
-        entry = _LogEntry.model_validate(payload)
-        write = getattr(self._log, entry.level)
-        write("extension.log", message=entry.message, fields=entry.fields)
+        entry = _valid(_LogEntry, payload)
+        fields = {name[:_FIELD_CHARACTERS_MAX]: _cut(value) for name, value in entry.fields.items()}
+        size = len(entry.message) + sum(len(name) + len(str(value)) for name, value in fields.items())
+        self._log_characters_left -= size
+        if self._log_characters_left >= 0:
+            getattr(self._log, entry.level)("extension.log", message=entry.message, fields=fields)
+        elif self._log_characters_left + size >= 0:
+            self._log.warning("extension.log_cut", at_characters=_LOG_CHARACTERS_MAX)
         return {}
 
     async def _progress_report(self, payload: JsonObject) -> JsonObject:
-        report = _ProgressReport.model_validate(payload)
+        report = _valid(_ProgressReport, payload)
         self._progress(report.percent, report.message)
         return {}
 
 
-def _invalid(capability: str, error: ValidationError) -> InvalidError:
-    problems = tuple(
-        Problem(".".join(map(str, item["loc"])), item["msg"])
-        for item in error.errors(include_url=False, include_context=False, include_input=False)[:20]
-    )
-    return InvalidError(f"{capability}: " + "; ".join(f"{p.field}: {p.message}" for p in problems), problems)
+def _cut(value: JsonValue) -> JsonValue:
+    if isinstance(value, int | float | None):
+        return value
+    return (value if isinstance(value, str) else repr(value))[:_FIELD_CHARACTERS_MAX]
+
+
+def _valid(kind: type[M], payload: JsonObject) -> M:
+    """Raises ``InvalidError`` with every problem of the payload."""
+    try:
+        return kind.model_validate(payload)
+    except ValidationError as error:
+        items = error.errors(include_url=False, include_context=False, include_input=False)
+        problems = tuple(Problem(".".join(map(str, item["loc"])), item["msg"]) for item in items[:20])
+        raise InvalidError("; ".join(f"{p.field}: {p.message}" for p in problems), problems) from None

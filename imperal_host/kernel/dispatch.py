@@ -1,5 +1,6 @@
 """One call, in order: on record before anything happens, on record before the answer is let go."""
 
+import asyncio
 import json
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from imperal_host.catalog.catalog import Catalog, ExtensionHandle
 from imperal_host.clock import Clock, new_id
 from imperal_host.errors import (
+    BusyError,
     ConfirmationRequiredError,
     ExtensionRaisedError,
     HostError,
@@ -22,6 +24,7 @@ from imperal_host.kernel.grants import granted
 from imperal_host.ledger.event import Event, Receipt
 from imperal_host.ledger.ledger import Appender
 from imperal_host.ledger.recording import recorded
+from imperal_host.log import logger
 from imperal_host.runtime.isolate import Leases
 from imperal_sdk.llm import Completion
 from imperal_sdk.wire import CallContext, LlmView
@@ -96,6 +99,17 @@ class Kernel:
         self._ledger = ledger
         self._clock = clock
         self._call_seconds_max = call_seconds_max
+        self._running: set[asyncio.Task[Any]] = set()
+        self._closing = False
+        self._log = logger("kernel")
+
+    async def aclose(self) -> None:
+        """Take no more calls, cancel those that run, and return when each has its outcome on record."""
+        self._closing = True
+        for task in self._running:
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
 
     async def dispatch(
         self,
@@ -105,6 +119,17 @@ class Kernel:
         progress: Progress = _no_progress,
     ) -> CallAnswer:
         """Run one call. Raises ``HostError``; every raise after the call is accepted is in the ledger too."""
+        if self._closing:
+            raise BusyError("the host is stopping", retry_after_seconds=10)
+        task = asyncio.current_task()
+        assert task is not None
+        self._running.add(task)
+        try:
+            return await self._dispatch(principal, call, progress)
+        finally:
+            self._running.discard(task)
+
+    async def _dispatch(self, principal: Principal, call: Call, progress: Progress) -> CallAnswer:
         handle = self._catalog.get(call.extension)
         function = handle.function(call.function)
         call_id = CallId(new_id(self._clock))
@@ -121,6 +146,7 @@ class Kernel:
                 recording.details |= {"status": result.status, "llm_calls": len(broker.completions)}
         except HostError as error:
             error.call_id = call_id
+            self._log.info("call.failed", call_id=call_id, function=call.function, code=error.code, message=str(error))
             raise
         assert recording.receipt is not None
         filled = result.model_copy(update={"action_receipt": str(recording.receipt)})

@@ -3,10 +3,8 @@
 from collections.abc import Callable
 from typing import Protocol
 
-import apsw
-
 from imperal_host.clock import Clock
-from imperal_host.errors import LedgerError
+from imperal_host.errors import IntegrityError, LedgerError, StorageError
 from imperal_host.identity import CallId, TenantId, UserId
 from imperal_host.ledger import store
 from imperal_host.ledger.event import Event, Receipt
@@ -35,7 +33,7 @@ class Ledger:
         at_milliseconds = int(self._clock.now() * 1000)
         try:
             return await self._database.write(lambda t: store.append(t, event, at_milliseconds))
-        except (apsw.Error, ValueError, RuntimeError) as error:
+        except (StorageError, IntegrityError, ValueError, RuntimeError) as error:
             raise LedgerError(f"the ledger cannot write ({error}); nothing goes out unrecorded") from error
 
     async def of_user(self, tenant: TenantId, user: UserId, limit: int, before: int | None = None) -> list[Entry]:

@@ -13,10 +13,13 @@ import sys
 import xllamacpp
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 
 
 def main() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    libc = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    libc.prctl(_PR_SET_DUMPABLE, 0)
     # llama.cpp writes to standard output too: keep the real one for our line, and send the rest to the log.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -40,7 +43,11 @@ def start(config: dict[str, str | int]) -> xllamacpp.Server:
     params.api_keys = [config["key"]]
     params.n_ctx = config["context_tokens"]
     params.n_parallel = 1
-    params.endpoint_slots = True
+    # What one tenant asked must not show in another's token counts or times: nothing is kept between requests.
+    params.cache_prompt = False
+    params.cache_idle_slots = False
+    params.cache_ram_mib = 0
+    params.endpoint_slots = bool(config["shows_requests"])
     # Half the cores: with one thread a core, llama.cpp's threads wait for each other in a busy loop, and
     # another process that wants a core makes it ten times slower.
     for threads in (params.cpuparams, params.cpuparams_batch):

@@ -16,15 +16,28 @@ from imperal_host.vault.secret import Secret
 _START_SECONDS_MAX = 60.0
 _END_SECONDS_MAX = 5.0
 _LOG_CHARACTERS = 500
+_LOG_BYTES = 4_096
 
 
 class LocalModelServer:
-    """One child process. ``endpoint`` is the only thing to ask of it; without a ``key`` it makes its own."""
+    """One child process. ``endpoint`` is the only thing to ask of it; without a ``key`` it makes its own.
 
-    def __init__(self, weights: Path, *, alias: str = MODEL, context_tokens: int = 8_192, key: str = "") -> None:
+    With ``shows_requests`` it tells the holder of the key, at /slots, what it was last asked.
+    """
+
+    def __init__(
+        self,
+        weights: Path,
+        *,
+        alias: str = MODEL,
+        context_tokens: int = 8_192,
+        key: str = "",
+        shows_requests: bool = False,
+    ) -> None:
         self.model = alias
         self._weights = weights
         self._context_tokens = context_tokens
+        self._shows_requests = shows_requests
         self._key = key or secrets.token_urlsafe(32)
         self._process: asyncio.subprocess.Process | None = None
         self._address = ""
@@ -69,6 +82,7 @@ class LocalModelServer:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            start_new_session=True,  # a terminal's Ctrl-C is the host's affair
         )
         assert process.stdin is not None
         assert process.stdout is not None
@@ -79,6 +93,7 @@ class LocalModelServer:
             "alias": self.model,
             "key": self._key,
             "context_tokens": self._context_tokens,
+            "shows_requests": self._shows_requests,
         }
         answer: dict[str, str] = {}
         try:
@@ -97,11 +112,11 @@ class LocalModelServer:
             why = answer.get("error") or "".join(tail)[-_LOG_CHARACTERS:].strip() or "no answer"
             raise UnavailableError(f"the embedded model's server did not start: {why}")
         self._process, self._address = process, answer["address"]
-        self._log.info("local.started", address=self._address, pid=process.pid)
+        self._log.debug("local.started", address=self._address, pid=process.pid)
 
     async def _read_log(self, process: asyncio.subprocess.Process, tail: list[str]) -> None:
         """The server's own log is read so that it never blocks, and its last lines are kept."""
         assert process.stderr is not None
-        while line := await process.stderr.readline():
-            tail.append(line.decode(errors="replace"))
-            del tail[:-20]
+        while data := await process.stderr.read(_LOG_BYTES):
+            tail.append(data.decode(errors="replace"))
+            del tail[:-4]

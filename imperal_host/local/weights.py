@@ -28,8 +28,10 @@ def weights_file(cache_dir: Path) -> Path:
 
 def present(cache_dir: Path) -> bool:
     """Whether the file is there, whole by its size. ``pull`` has checked its hash."""
-    file = weights_file(cache_dir)
-    return file.is_file() and file.stat().st_size == FILE_BYTES
+    try:
+        return weights_file(cache_dir).stat().st_size == FILE_BYTES
+    except OSError:
+        return False
 
 
 def pull(cache_dir: Path, progress: Callable[[int, int], None]) -> Path:

@@ -24,12 +24,26 @@ class Isolate(Protocol):
     manifest: Manifest
 
     @property
-    def alive(self) -> bool: ...
+    def alive(self) -> bool:
+        """Whether it can take a call, as far as the kernel knows at this moment."""
+        ...
 
     async def invoke(
         self, call: CallId, function: str, arguments: JsonObject, context: CallContext, broker: Broker, seconds: float
     ) -> JsonObject:
-        """One call at a time. Raises ``ExtensionError``; after ``ExtensionStoppedError`` the isolate is gone."""
+        """One call at a time.
+
+        Raises ``TooLargeError`` or ``InvalidError`` for arguments that cannot be sent, and the isolate is as
+        before; ``ExtensionRaisedError``; and ``ExtensionStoppedError``, after which it is gone.
+        """
+        ...
+
+    def pause(self) -> None:
+        """Stop it where it is: between calls nothing that a call left behind runs."""
+        ...
+
+    def resume(self) -> None:
+        """Let it run again."""
         ...
 
     async def aclose(self) -> None:

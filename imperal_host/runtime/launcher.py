@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import secrets
 import socket
 from pathlib import Path
 
@@ -47,11 +48,17 @@ class SpawnLauncher:
         self._launch_seconds_max = launch_seconds_max
         self._asks_per_call_max = asks_per_call_max
         self._maps_ids = _may_map_ids()
-        self._ids = itertools.cycle(range(1, _ID_COUNT))
-        self._log = logger("runtime")
+        ids, first = range(1, _ID_COUNT), secrets.randbelow(_ID_COUNT - 1)  # two hosts should not meet in one id
+        self._ids = itertools.cycle(itertools.chain(ids[first:], ids[:first]))
+        if os.geteuid() == 0 and not self._maps_ids:
+            why = f"this root cannot map ids {_ID_BASE}-{_ID_BASE + _ID_COUNT - 1}: isolates share the host's own id"
+            logger("runtime").warning("runtime.ids_shared", why=why)
 
     async def launch(self, package: Package) -> Channel:
-        channel, control, process = await self._spawn(package)
+        try:
+            channel, control, process = await self._spawn(package)
+        except OSError as error:
+            raise SandboxError(f"{package.name}: no process can be started: {error}") from None
         seconds = self._launch_seconds_max
         confined = False
         try:
@@ -66,9 +73,12 @@ class SpawnLauncher:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+            kind = ExtensionLoadError if confined else SandboxError
             if isinstance(error, TimeoutError):
                 late = f"not ready within {seconds:g} s (IMPERAL_LAUNCH_SECONDS_MAX)"
-                raise (ExtensionLoadError if confined else SandboxError)(f"{package.name}: {late}") from None
+                raise kind(f"{package.name}: {late}") from None
+            if isinstance(error, OSError):
+                raise kind(f"{package.name}: it could not be made ready: {error}") from None
             raise
 
     async def _spawn(self, package: Package) -> tuple[socket.socket, socket.socket, asyncio.subprocess.Process]:
@@ -80,14 +90,16 @@ class SpawnLauncher:
             ids_mapped_by_host=self._maps_ids,
             uid=next(self._ids),
         )
-        channel, their_channel = socket.socketpair()
-        control, their_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        for ours in (channel, control):
-            ours.setblocking(False)
-        numbers = (their_channel.fileno(), their_control.fileno())
-        try:
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            pairs = []
+            for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET):
+                near, far = socket.socketpair(socket.AF_UNIX, kind)
+                pairs.append((ours.enter_context(near), theirs.enter_context(far)))
+                near.setblocking(False)
+            (channel, their_channel), (control, their_control) = pairs
+            numbers = (their_channel.fileno(), their_control.fileno())
             process = await asyncio.create_subprocess_exec(
-                *(self._interpreter.executable, "-I", "-S", "-B", "-X", "utf8", "-c", _START, _SDK_ROOT),
+                *(self._interpreter.executable, "-I", "-S", "-B", "-u", "-X", "utf8", "-c", _START, _SDK_ROOT),
                 *(policy.to_json(), *map(str, numbers)),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
@@ -95,22 +107,17 @@ class SpawnLauncher:
                 pass_fds=numbers,
                 env={},
                 cwd="/",
+                start_new_session=True,  # a terminal's Ctrl-C is for the host, which ends its isolates itself
             )
-        except BaseException:
-            channel.close()
-            control.close()
-            raise
-        finally:
-            their_channel.close()
-            their_control.close()
-        return channel, control, process
+            ours.pop_all()
+            return channel, control, process
 
     async def _handshake(self, control: socket.socket, process: asyncio.subprocess.Process) -> int:
         """Until the isolate is confined: map its ids if asked, and learn its pid. Raises ``SandboxError``."""
         loop = asyncio.get_running_loop()
         pid, confined = 0, False
         while not (pid and confined):
-            word, _, rest = (await loop.sock_recv(control, 4_096)).decode().partition(" ")
+            word, _, rest = (await loop.sock_recv(control, 4_096)).decode(errors="replace").partition(" ")
             match word:
                 case "map":
                     _map_ids(process.pid)

@@ -10,8 +10,9 @@ from imperal_host.log import logger
 
 _LINE_CHARACTERS_MAX = 2_000
 _OUTPUT_BYTES_MAX = 64 << 10
+_OUTPUT_LINES_MAX = 1_000
 _END_SECONDS_MAX = 5.0
-_CAUSES = {
+_CAUSES: dict[int, str] = {
     signal.SIGSYS: "it made a forbidden system call",
     signal.SIGKILL: "it was killed (by a limit on CPU or memory, or by the operator)",
     signal.SIGXCPU: "it used up its CPU time",
@@ -35,9 +36,13 @@ class Process:
         self._output = asyncio.create_task(self._relay_output())
 
     def kill(self) -> None:
+        self.send(signal.SIGKILL)
+
+    def send(self, number: signal.Signals) -> None:
+        """SIGKILL, SIGSTOP or SIGCONT: the kernel lets process 1 of a namespace ignore all others."""
         if self._handle >= 0:
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+                signal.pidfd_send_signal(self._handle, number)
 
     async def end(self) -> str:
         """Kill if need be, wait until nothing is left, and say why it ended."""
@@ -72,7 +77,7 @@ class Process:
 
     def _read_cause(self) -> str:
         with contextlib.suppress(BlockingIOError, ConnectionError):
-            while message := self._control.recv(4_096).decode():
+            while message := self._control.recv(4_096).decode(errors="replace"):
                 word, _, rest = message.partition(" ")
                 if word == "exit":
                     return _cause(int(rest))
@@ -81,12 +86,13 @@ class Process:
     async def _relay_output(self) -> None:
         """What the extension prints becomes log lines; past a bound it is read and thrown away."""
         assert self._outer.stdout is not None
-        left = _OUTPUT_BYTES_MAX
+        left, lines_left = _OUTPUT_BYTES_MAX, _OUTPUT_LINES_MAX
         pending = b""
         while data := await self._outer.stdout.read(1 << 16):
             *lines, pending = (pending + data[: max(left, 0)]).split(b"\n")
             left -= len(data)
-            for line in lines:
+            for line in [line for line in lines if line.strip()][: max(lines_left, 0)]:
+                lines_left -= 1
                 self._log.info("extension.output", text=line.decode(errors="replace")[:_LINE_CHARACTERS_MAX])
         if pending:
             self._log.info("extension.output", text=pending.decode(errors="replace")[:_LINE_CHARACTERS_MAX])
@@ -103,5 +109,5 @@ def _handle_of(pid: int) -> int:
 def _cause(status: int) -> str:
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        return _CAUSES.get(signal.Signals(number), f"it ended on signal {number}")
+        return _CAUSES.get(number, f"it ended on signal {number}")
     return f"it exited with status {os.waitstatus_to_exitcode(status)}"

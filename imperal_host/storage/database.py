@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import apsw
 
-from imperal_host.errors import IntegrityError, SetupError
+from imperal_host.errors import IntegrityError, SetupError, StorageError
 from imperal_host.storage.migrations import MIGRATIONS
 
 T = TypeVar("T")
@@ -57,7 +57,7 @@ class Database:
                 f"the data directory {file.parent} cannot be made: {error.strerror}; "
                 "set IMPERAL_DATA_DIR to another place"
             ) from None
-        with _one_at_a_time(file.parent), _opening_errors(file):
+        with _one_at_a_time(file), _opening_errors(file):
             connection = apsw.Connection(str(file))
             try:
                 connection.set_busy_timeout(_BUSY_MILLISECONDS)
@@ -94,8 +94,12 @@ class Database:
         await _ended(future)
         try:
             return future.result()
-        except apsw.CorruptError as error:
+        except (apsw.CorruptError, apsw.NotADBError) as error:
             raise IntegrityError(f"the database is damaged: {error}") from None
+        except apsw.ConstraintError as error:
+            raise IntegrityError(f"what was to be written contradicts what is stored: {error}") from None
+        except apsw.Error as error:
+            raise StorageError(f"the database cannot be used now: {error}; check the disk, and try again") from None
 
     def close(self) -> None:
         self._thread.shutdown(wait=True)
@@ -103,13 +107,14 @@ class Database:
 
 
 @contextmanager
-def _one_at_a_time(directory: Path) -> Iterator[None]:
+def _one_at_a_time(file: Path) -> Iterator[None]:
     """Processes that open the same data for the first time wait for each other: SQLite's own waiting does not
-    cover the change to write-ahead logging."""
+    cover the change to write-ahead logging. The file is made here, for its owner alone."""
     try:
-        descriptor = os.open(directory, os.O_RDONLY)
-    except OSError as error:
-        raise SetupError(f"the data directory {directory} cannot be read: {error.strerror}") from None
+        descriptor = os.open(file, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        yield  # SQLite will say what is wrong
+        return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -70,7 +70,7 @@ create table entry (
     unique (call_id, kind)
 ) strict;
 
-create index entry_of_user on entry (tenant, user);
+create index entry_of_user on entry (tenant, user, kind, cost_nano_usd);
 create index entry_of_parent on entry (parent);
 
 create table head (

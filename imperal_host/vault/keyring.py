@@ -91,7 +91,7 @@ async def open_keyring(database: Database, file: Path, data_dir: Path) -> FileKe
             f"the KEK file {file} lies inside the data directory {data_dir}; set IMPERAL_KEK_FILE elsewhere"
         )
     known = await database.read(lambda t: t.rows("select kek_id, sealed from key_check"))
-    if file.exists():
+    if _exists(file):
         kek = FileKek.read(file)
     elif known:
         raise SealedError(
@@ -99,7 +99,7 @@ async def open_keyring(database: Database, file: Path, data_dir: Path) -> FileKe
         )
     else:
         kek = _create_or_read(file)
-    checks: dict[str, bytes] = {kek_id: sealed for kek_id, sealed in known}  # noqa: C416
+    checks: dict[str, bytes] = {row[0]: row[1] for row in known}
     if not checks:
         await database.write(lambda t: _remember(t, kek))
     elif kek.key_id not in checks:
@@ -111,12 +111,19 @@ async def open_keyring(database: Database, file: Path, data_dir: Path) -> FileKe
     return kek
 
 
+def _exists(file: Path) -> bool:
+    try:
+        return file.exists()
+    except OSError as error:
+        raise SealedError(f"the KEK file {file} cannot be reached ({error.strerror}); set IMPERAL_KEK_FILE") from None
+
+
 def _create_or_read(file: Path) -> FileKek:
     """Of two processes that begin on empty data at once, the second takes the key that the first made."""
     try:
         return FileKek.create(file)
     except SetupError:
-        if file.exists():
+        if _exists(file):
             return FileKek.read(file)
         raise
 

@@ -14,7 +14,7 @@ from imperal_host.vault.secret import Secret
 class SecretView(Protocol):
     """One tenant's corner of the vault."""
 
-    async def open(self, name: str, version: int) -> Secret: ...
+    async def open(self, name: str, version: int, *bound_to: str) -> Secret: ...
 
 
 class Vault:
@@ -27,19 +27,20 @@ class Vault:
 
 
 class TenantView:
-    """Every name is bound to the tenant, to itself and to its version: swapped rows do not open."""
+    """A secret is bound to its tenant, name and version, and to what the caller says it is for: swapped rows do
+    not open, nor does a key whose destination was changed behind the vault's back."""
 
     def __init__(self, database: Database, keys: KeySource, tenant: TenantId) -> None:
         self._database = database
         self._keys = keys
         self._tenant = tenant
 
-    async def open(self, name: str, version: int) -> Secret:
+    async def open(self, name: str, version: int, *bound_to: str) -> Secret:
         """Raises ``NotFoundError`` if there is none, ``SealedError`` if there is one that does not open."""
 
-        return await self._database.read(lambda t: self.open_in(t, name, version))
+        return await self._database.read(lambda t: self.open_in(t, name, version, *bound_to))
 
-    def open_in(self, transaction: Transaction, name: str, version: int) -> Secret:
+    def open_in(self, transaction: Transaction, name: str, version: int, *bound_to: str) -> Secret:
         """As ``open``, inside the caller's transaction."""
         row = transaction.row(
             "select sealed from secret where tenant = ? and name = ? and version = ?", (self._tenant, name, version)
@@ -49,12 +50,12 @@ class TenantView:
         key = self._tenant_key(transaction)
         if key is None:
             raise SealedError(f"the key of tenant {self._tenant!r} is gone; its secrets do not open")
-        return Secret(unseal(key, row[0], "secret", self._tenant, name, str(version)).decode())
+        return Secret(unseal(key, row[0], "secret", self._tenant, name, str(version), *bound_to).decode())
 
-    def put(self, transaction: Transaction, name: str, version: int, secret: Secret) -> None:
+    def put(self, transaction: Transaction, name: str, version: int, secret: Secret, *bound_to: str) -> None:
         """Seal inside the caller's transaction, so that what refers to the secret and the secret are one."""
         key = self._tenant_key(transaction) or self._new_tenant_key(transaction)
-        sealed = seal(key, secret.reveal().encode(), "secret", self._tenant, name, str(version))
+        sealed = seal(key, secret.reveal().encode(), "secret", self._tenant, name, str(version), *bound_to)
         transaction.run("insert into secret values (?, ?, ?, ?)", (self._tenant, name, version, sealed))
 
     def forget(self, transaction: Transaction, name: str) -> None:

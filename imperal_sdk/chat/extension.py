@@ -3,7 +3,7 @@
 import inspect
 import typing
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, overload
 
@@ -29,14 +29,22 @@ class FunctionDef:
     event: str = ""
     params_model: type[BaseModel] | None = None
     data_model: type[BaseModel] | None = None
-    effects: tuple[str, ...] = field(default=())
 
 
 class ChatExtension:
-    """A bundle of functions of one extension."""
+    """A bundle of functions of one extension.
+
+    ``system_prompt``, ``model`` and ``max_rounds`` are the published SDK's; they mean nothing here.
+    """
 
     def __init__(
-        self, ext: Extension, tool_name: str | None = None, description: str = "", **_published: object
+        self,
+        ext: Extension,
+        tool_name: str | None = None,
+        description: str = "",
+        system_prompt: str = "",
+        model: str | None = None,
+        max_rounds: int = 10,
     ) -> None:
         self.ext = ext
         self.tool_name = tool_name or ext.app_id
@@ -51,33 +59,51 @@ class ChatExtension:
         self,
         name: str | None = None,
         description: str = "",
-        *,
+        params: dict[str, Any] | None = None,
         action_type: ActionType = "read",
         event: str = "",
+        chain_callable: bool | None = None,
         effects: list[str] | None = None,
+        id_projection: str | None = None,
+        background: bool = False,
+        long_running: bool = False,
+        inputs: list[str] | None = None,
+        outputs: list[str] | None = None,
         data_model: type[BaseModel] | None = None,
-        **published: object,
+        ui_builder: bool = False,
     ) -> Callable[[Handler], Handler]: ...
     def function(
         self,
         name: str | Handler | None = None,
         description: str = "",
-        *,
+        params: dict[str, Any] | None = None,
         action_type: ActionType = "read",
         event: str = "",
+        chain_callable: bool | None = None,
         effects: list[str] | None = None,
+        id_projection: str | None = None,
+        background: bool = False,
+        long_running: bool = False,
+        inputs: list[str] | None = None,
+        outputs: list[str] | None = None,
         data_model: type[BaseModel] | None = None,
-        **published: object,
+        ui_builder: bool = False,
     ) -> Handler | Callable[[Handler], Handler]:
         """Declare a function.
 
-        ``name`` may be left out (then the function's own), or given first or by keyword. Keywords of the
-        published SDK that this host gives no meaning to yet (``chain_callable``, ``background``, ...) are
-        accepted, so that one source runs on both. Raises ``ExtensionError`` at once for a declaration
-        that could never be called.
+        ``name`` may be left out (then the function's own), or given first or by keyword. The arguments are
+        the published SDK's, in its order, so that one source runs on both; of them ``chain_callable``,
+        ``effects``, ``id_projection``, ``background``, ``long_running``, ``inputs``, ``outputs`` and
+        ``ui_builder`` mean nothing here yet. A misspelt one is a ``TypeError``. Raises ``ExtensionError`` at
+        once for a declaration that could never be called.
         """
 
         def register(func: Handler) -> Handler:
+            model = self._params_model(func)
+            if params and model is None:
+                raise ExtensionError(
+                    self.ext.app_id, f"{func.__name__}: params= needs an argument with a pydantic model"
+                )
             self._add(
                 FunctionDef(
                     name=name if isinstance(name, str) else func.__name__,
@@ -85,9 +111,8 @@ class ChatExtension:
                     description=description or inspect.getdoc(func) or "",
                     action_type=action_type,
                     event=event,
-                    params_model=self._params_model(func),
+                    params_model=model,
                     data_model=data_model,
-                    effects=tuple(effects or ()),
                 )
             )
             return func

@@ -1,11 +1,19 @@
 """The protocol between the host and an isolate: bytes to frames and back, no I/O.
 
-A frame is a u32 length (big-endian) and that many bytes of msgpack, a tagged union. Each side accepts
+A frame is a u32 length (big-endian) and that many bytes of JSON, a tagged union. (JSON, because its
+member names are strings: a decoder that builds other keys can be made to collide.) Each side accepts
 only what the other may send; anything else is a ``ProtocolError``, whose only cure is to close. No frame
 of an isolate can name a tenant, a user, an extension or a key: the host knows those from the channel.
 """
 
-from imperal_sdk.wire.connection import FRAME_BYTES_MAX, Connection, FrameTooLargeError, ProtocolError, Role
+from imperal_sdk.wire.connection import (
+    FRAME_BYTES_MAX,
+    Connection,
+    FrameTooLargeError,
+    ProtocolError,
+    Role,
+    UnsendableError,
+)
 from imperal_sdk.wire.frames import Answer, Ask, CallContext, Fault, Frame, Invoke, LlmView, Problem, Ready, Refusal
 from imperal_sdk.wire.frames import Return as Return
 
@@ -26,4 +34,5 @@ __all__ = [
     "Refusal",
     "Return",
     "Role",
+    "UnsendableError",
 ]

@@ -7,6 +7,8 @@ import msgspec
 from imperal_sdk.wire.frames import Answer, Ask, Fault, Frame, Invoke, Ready, Refusal, Return
 
 FRAME_BYTES_MAX = 4 << 20
+# A few bytes of JSON can become many of Python: what an isolate sends is bounded in values as well.
+VALUES_MAX = 500_000
 _LENGTH_BYTES = 4
 
 
@@ -14,8 +16,12 @@ class ProtocolError(Exception):
     """The peer broke the protocol: the only cure is to close."""
 
 
-class FrameTooLargeError(Exception):
-    """Our own frame would be over ``FRAME_BYTES_MAX``; nothing was sent."""
+class UnsendableError(Exception):
+    """Our own frame has no wire form; nothing was sent. The message is plain ASCII."""
+
+
+class FrameTooLargeError(UnsendableError):
+    """Our own frame would be over ``FRAME_BYTES_MAX``."""
 
     def __init__(self, size: int) -> None:
         super().__init__(f"a message of {size:,} bytes is over the limit of {FRAME_BYTES_MAX:,} bytes")
@@ -31,8 +37,8 @@ _MAY_SEND: dict[Role, tuple[type, ...]] = {
     Role.ISOLATE: (Ready, Ask, Return, Fault),
 }
 _DECODE_FROM = {
-    Role.HOST: msgspec.msgpack.Decoder(Invoke | Answer | Refusal),
-    Role.ISOLATE: msgspec.msgpack.Decoder(Ready | Ask | Return | Fault),
+    Role.HOST: msgspec.json.Decoder(Invoke | Answer | Refusal),
+    Role.ISOLATE: msgspec.json.Decoder(Ready | Ask | Return | Fault),
 }
 
 
@@ -40,13 +46,17 @@ class Connection:
     def __init__(self, role: Role) -> None:
         self._ours = _MAY_SEND[role]
         self._decoder = _DECODE_FROM[Role.ISOLATE if role is Role.HOST else Role.HOST]
-        self._encoder = msgspec.msgpack.Encoder()
+        self._values_max = VALUES_MAX if role is Role.HOST else FRAME_BYTES_MAX
+        self._encoder = msgspec.json.Encoder()
         self._buffer = bytearray()
 
     def send(self, frame: Frame) -> bytes:
-        """Raises ``FrameTooLargeError``, or ``TypeError`` for a value that is not JSON-like."""
+        """Raises ``UnsendableError``: too large, or a value that has no JSON."""
         assert isinstance(frame, self._ours), frame
-        body = self._encoder.encode(frame)
+        try:
+            body = self._encoder.encode(frame)
+        except Exception as error:  # each kind of value has its own: TypeError, OverflowError, UnicodeEncodeError...
+            raise UnsendableError(ascii(str(error))[1:-1]) from None
         if len(body) > FRAME_BYTES_MAX:
             raise FrameTooLargeError(len(body))
         return len(body).to_bytes(_LENGTH_BYTES, "big") + body
@@ -66,12 +76,9 @@ class Connection:
             del self._buffer[:end]
         return frames
 
-    @property
-    def mid_frame(self) -> bool:
-        """Whether a frame has begun to arrive and is not whole yet."""
-        return bool(self._buffer)
-
     def _decode(self, body: bytes) -> Frame:
+        if sum(map(body.count, (b",", b"[", b"{"))) > self._values_max:
+            raise ProtocolError(f"more than {self._values_max:,} values in one message")
         try:
             frame: Frame = self._decoder.decode(body)
             return frame

@@ -1,13 +1,19 @@
 """The isolate's loop: invoke frames in, ask frames out and back, return frames out."""
 
 import asyncio
+import contextlib
 import itertools
+import math
+import os
 import socket
+import sys
+import traceback
 from typing import Any
 
 import msgspec
 from pydantic import BaseModel, ValidationError
 
+import imperal_sdk
 from imperal_sdk.chat.extension import FunctionDef
 from imperal_sdk.context import Context
 from imperal_sdk.errors import ImperalError, from_code
@@ -27,9 +33,11 @@ from imperal_sdk.wire import (
     Return,
     Role,
 )
+from imperal_sdk.wire.connection import UnsendableError
 from imperal_sdk.worker.loader import LoadError, load
 
 _READ_BYTES = 1 << 16
+_SITE = os.path.dirname(os.path.dirname(imperal_sdk.__file__))
 
 
 def serve(channel: socket.socket, module: str, attribute: str) -> None:
@@ -40,12 +48,13 @@ def serve(channel: socket.socket, module: str, attribute: str) -> None:
         connection = Connection(Role.ISOLATE)
         channel.sendall(connection.send(Fault(code="extension.load_failed", message=str(error)[:2000])))
         return
-    asyncio.run(_Worker(channel, extension).run(manifest.model_dump(mode="json")))
+    asyncio.run(_Worker(channel, extension, _home(module)).run(manifest.model_dump(mode="json")))
 
 
 class _Worker:
-    def __init__(self, channel: socket.socket, extension: Extension) -> None:
+    def __init__(self, channel: socket.socket, extension: Extension, home: str) -> None:
         self._channel = channel
+        self._home = home
         self._functions = extension.functions
         self._config = dict(extension.config_defaults)
         self._connection = Connection(Role.ISOLATE)
@@ -59,6 +68,7 @@ class _Worker:
         while data := await reader.read(_READ_BYTES):
             for frame in self._connection.receive(data):
                 self._take(frame)
+        self._writer.close()
 
     def _send(self, frame: Frame) -> None:
         self._writer.write(self._connection.send(frame))
@@ -81,37 +91,56 @@ class _Worker:
     async def _call(self, invoke: Invoke) -> None:
         reply: Frame
         try:
-            result = await self._run(invoke)
-            reply = Return(invoke.call_id, result)
-        except ValidationError as error:
-            reply = Fault("extension.raised", _line(error), invoke.call_id)
+            reply = Return(invoke.call_id, await self._run(invoke))
         except _BadArgumentsError as error:
             reply = Fault("request.invalid", str(error), invoke.call_id, error.problems)
         except ImperalError as error:
-            reply = Fault(error.code, _line(error), invoke.call_id)
-        except Exception as error:
-            reply = Fault("extension.raised", _line(error), invoke.call_id)
+            reply = Fault(_text(error.code)[:100], self._explain(error), invoke.call_id)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # a CancelledError too: whatever the function raises is its answer
+            if self._writer.is_closing():
+                raise
+            reply = Fault("extension.raised", self._explain(error), invoke.call_id)
+            with contextlib.suppress(Exception):  # the extension may have closed its standard error
+                traceback.print_exception(error)
         try:
             self._send(reply)
-        except (TypeError, ValueError, OverflowError, RecursionError, FrameTooLargeError) as error:
-            why = f"the answer cannot be sent: {_line(error)}"
-            self._send(Fault("extension.bad_answer", why, invoke.call_id))
+        except UnsendableError as error:
+            why = f"the answer cannot be sent: {error}"
+            self._send(Fault("extension.bad_answer", why[:2000], invoke.call_id))
+
+    def _explain(self, error: BaseException) -> str:
+        """One line: what was raised, and where in the extension's own files."""
+        for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+            file = frame.f_code.co_filename
+            if file.startswith((f"{self._home}/", f"{self._home}.py")):
+                name = file.removeprefix(f"{self._home}/").removeprefix(f"{_SITE}/")
+                return f"{_line(error)[:1500]} ({name}, line {line}, in {frame.f_code.co_name})"
+        return _line(error)
 
     async def _run(self, invoke: Invoke) -> dict[str, Any]:
-        async def ask(capability: str, payload: dict[str, Any]) -> dict[str, Any]:
+        def send(capability: str, payload: dict[str, Any]) -> int:
             ask_id = next(self._ask_ids)
+            try:
+                self._send(Ask(invoke.call_id, ask_id, capability, payload))
+            except FrameTooLargeError as error:
+                raise ImperalError(str(error), "request.too_large") from None
+            except UnsendableError as error:
+                raise ImperalError(f"the request cannot be sent: {error}", "request.invalid") from None
+            return ask_id
+
+        async def ask(capability: str, payload: dict[str, Any]) -> dict[str, Any]:
+            ask_id = send(capability, payload)
             future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
             self._waiting[ask_id] = future
             try:
-                self._send(Ask(invoke.call_id, ask_id, capability, payload))
                 return await future
-            except FrameTooLargeError as error:
-                raise ImperalError(str(error), "request.too_large") from None
             finally:
                 self._waiting.pop(ask_id, None)
 
         def emit(capability: str, payload: dict[str, Any]) -> None:
-            self._send(Ask(invoke.call_id, next(self._ask_ids), capability, payload))
+            send(capability, payload)
 
         function = self._functions[invoke.function]
         arguments = _arguments(function, invoke.arguments)
@@ -152,8 +181,33 @@ def _as_result(value: Any, function: FunctionDef) -> dict[str, Any]:
         )
     if function.data_model is not None and result["status"] == "success":
         function.data_model.model_validate(result["data"])
+    if _has_no_json(result):
+        raise ValueError(f"{function.name} returned NaN or infinity, which JSON does not have")
     return result
 
 
+def _has_no_json(value: object) -> bool:
+    """Whether a number is in it that would silently become null on its way."""
+    if isinstance(value, dict):
+        return any(map(_has_no_json, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_has_no_json, value))
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _home(module: str) -> str:
+    """What the paths of the extension's own files begin with: its folder, or its own part of the packages'."""
+    file = str(sys.modules[module].__file__)
+    return f"{_SITE}/{module.partition('.')[0]}" if file.startswith(f"{_SITE}/") else os.path.dirname(file)
+
+
 def _line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:2000]
+    return " ".join(f"{type(error).__name__}: {_text(error)}".split())[:2000]
+
+
+def _text(value: object) -> str:
+    """``str``, of what may be hostile to it."""
+    try:
+        return str(value).encode(errors="replace").decode()
+    except Exception:
+        return "?"

@@ -102,6 +102,10 @@ async def test_a_system_call_that_no_interpreter_makes_ends_the_isolate(host: Ho
         pytest.param(88, [0, 0], "EPERM", id="symlink"),
         pytest.param(157, [4, 1, 0, 0, 0], "EPERM", id="prctl PR_SET_DUMPABLE"),
         pytest.param(302, [0, 7, 1, 0], "EPERM", id="prlimit64 with a new limit"),
+        pytest.param(73, [0, 2], "EPERM", id="flock"),
+        pytest.param(72, [0, 5, 0], "EPERM", id="fcntl F_GETLK"),
+        pytest.param(72, [0, 6, 0], "EPERM", id="fcntl F_SETLK"),
+        pytest.param(72, [0, 1024, 1], "EPERM", id="fcntl F_SETLEASE"),
         pytest.param(9, [0, 4096, 3, 0x21, -1, 0], "EPERM", id="mmap shared"),
         pytest.param(16, [0, 0x5412, 0], "EPERM", id="ioctl TIOCSTI"),
     ],
@@ -140,7 +144,7 @@ def resting_pid(host: Host) -> int:
     [pid] = {
         idle.isolate.pid
         for key, resting in host.rooms.kernel._leases._idle.items()
-        if key == ("prisoner", ("acme", "mallory"))
+        if (key[0].name, key[1]) == ("prisoner", ("acme", "mallory"))
         for idle in resting
     }
     return int(pid)
@@ -160,7 +164,7 @@ async def test_threads_are_bounded(host: Host) -> None:
 
 
 def frame(body: dict[str, object]) -> str:
-    packed = msgspec.msgpack.encode(body)
+    packed = msgspec.json.encode(body)
     return (len(packed).to_bytes(4, "big") + packed).hex()
 
 
@@ -222,3 +226,17 @@ def memory_of(pid: int) -> bytes:
                 memory.seek(start)
                 found += memory.read(end - start)
     return bytes(found)
+
+
+async def test_between_calls_nothing_of_it_runs(host: Host) -> None:
+    await prisoner(host, "leave_a_thread_behind")
+    pid = resting_pid(host)
+    async with asyncio.timeout(5):
+        while state_of(pid) != "T":
+            await asyncio.sleep(0.01)
+    assert (await prisoner(host, "look_around"))["pid"] == 1
+    assert resting_pid(host) == pid, "it was woken for the next call"
+
+
+def state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

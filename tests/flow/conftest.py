@@ -31,7 +31,7 @@ class World:
 
 @pytest.fixture(scope="session")
 async def own_server(weights: Path) -> AsyncIterator[LocalModelServer]:
-    server = LocalModelServer(weights, alias=OWN_MODEL, context_tokens=2048, key=OWN_KEY)
+    server = LocalModelServer(weights, alias=OWN_MODEL, context_tokens=2048, key=OWN_KEY, shows_requests=True)
     yield server
     await server.aclose()
 

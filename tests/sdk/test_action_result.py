@@ -137,7 +137,7 @@ def test_data_is_json_ready_however_deep_the_models_lie(data: Any, plain: Any) -
     shape = success(data).to_dict()
 
     assert shape["data"] == plain
-    assert msgspec.msgpack.decode(msgspec.msgpack.encode(shape)) == shape
+    assert msgspec.json.decode(msgspec.json.encode(shape)) == shape
 
 
 def test_ui_and_undo_may_be_objects_with_to_dict() -> None:

@@ -99,9 +99,7 @@ def test_what_is_declared_is_kept(chat: ChatExtension) -> None:
         "remove", "Remove it.", action_type="destructive", event="note.gone", effects=["delete:note"], data_model=Params
     )(greet)
 
-    assert only(chat) == FunctionDef(
-        "remove", greet, "Remove it.", "destructive", "note.gone", Params, Params, ("delete:note",)
-    )
+    assert only(chat) == FunctionDef("remove", greet, "Remove it.", "destructive", "note.gone", Params, Params)
 
 
 def test_keywords_of_the_published_sdk_are_accepted() -> None:

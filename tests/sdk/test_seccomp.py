@@ -15,8 +15,8 @@ X32_BIT = 0x4000_0000
 ALLOW, KILL = 0x7FFF_0000, 0x8000_0000
 REFUSED, NO_SUCH_CALL = 0x0005_0000 | errno.EPERM, 0x0005_0000 | errno.ENOSYS
 
-MMAP, IOCTL, SOCKETPAIR, CLONE, PRCTL, PRLIMIT64 = 9, 16, 53, 56, 157, 302
-CONDITIONAL = {MMAP, IOCTL, SOCKETPAIR, CLONE, PRCTL, PRLIMIT64}
+MMAP, IOCTL, SOCKETPAIR, CLONE, FCNTL, PRCTL, PRLIMIT64 = 9, 16, 53, 56, 72, 157, 302
+CONDITIONAL = {MMAP, IOCTL, SOCKETPAIR, CLONE, FCNTL, PRCTL, PRLIMIT64}
 LISTED = {**ALLOWED, **KILLED, **ABSENT}
 LAST_NUMBER = 470  # a little past the newest call this kernel generation knows
 
@@ -102,6 +102,7 @@ def test_what_is_not_listed_is_refused() -> None:
             "chmod": 90,
             "chown": 92,
             "setuid": 105,
+            "flock": 73,
             "mknod": 133,
             "setrlimit": 160,
             "tkill": 200,
@@ -168,6 +169,16 @@ def test_so_does_the_32_bit_entry_of_this_machine(arch: int) -> None:
 @given(number=st.integers(0, 2**31 - 1).map(lambda number: number | X32_BIT))
 def test_an_x32_call_ends_the_process(number: int) -> None:
     assert verdict(number) == KILL
+
+
+@pytest.mark.parametrize("command", [0, 1, 2, 3, 4, 1030])
+def test_fcntl_may_look_after_its_own_descriptors(command: int) -> None:
+    assert verdict(FCNTL, 3, command) == ALLOW
+
+
+@pytest.mark.parametrize("command", [5, 6, 7, 8, 36, 37, 38, 1024, 1025, 1026, 1031, 1033])
+def test_fcntl_may_leave_no_lock_lease_or_notice_on_a_file_that_others_see(command: int) -> None:
+    assert verdict(FCNTL, 3, command) == REFUSED
 
 
 MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE, MAP_ANONYMOUS = 0x01, 0x02, 0x03, 0x20

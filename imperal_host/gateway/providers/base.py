@@ -12,6 +12,7 @@ from imperal_sdk.llm import LlmRequest, Parameters, Usage
 
 _DETAIL_CHARACTERS_MAX = 300
 _CHARACTERS_PER_TOKEN = 4
+_TEMPLATE_TOKENS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +132,14 @@ def stated_model(body: dict[str, Any]) -> str:
 
 def estimated_usage(request: LlmRequest, text: str) -> Usage:
     """For servers that do not count: four characters a token, marked as not exact."""
-    return Usage(input_tokens=estimated_input_tokens(request), output_tokens=_tokens(text), exact=False)
+    asked = _tokens(request.system) + sum(_tokens(message.text) + 4 for message in request.messages)
+    return Usage(input_tokens=asked, output_tokens=_tokens(text), exact=False)
 
 
-def estimated_input_tokens(request: LlmRequest) -> int:
-    return _tokens(request.system) + sum(_tokens(message.text) + 4 for message in request.messages)
+def most_input_tokens(request: LlmRequest) -> int:
+    """An upper bound: no tokenizer makes more than one token of a byte, and templates add a few."""
+    texts = [request.system, *(message.text for message in request.messages)]
+    return sum(len(text.encode()) + _TEMPLATE_TOKENS for text in texts)
 
 
 def _tokens(text: str) -> int:

@@ -6,8 +6,6 @@ from collections.abc import Callable
 
 from imperal_sdk.worker.confine import linux
 
-ID_RANGE = 65_536
-
 
 def enter_user_namespace(ask_host_for_map: Callable[[], None] | None) -> None:
     """A user namespace in which this process is nobody outside.

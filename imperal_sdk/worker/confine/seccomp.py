@@ -31,7 +31,7 @@ ALLOWED = {
     "pread64": 17, "pwrite64": 18, "readv": 19, "writev": 20, "access": 21, "select": 23, "sched_yield": 24,
     "mremap": 25, "mincore": 27, "madvise": 28, "dup": 32, "nanosleep": 35, "getitimer": 36, "setitimer": 38,
     "getpid": 39, "sendto": 44, "recvfrom": 45, "sendmsg": 46, "recvmsg": 47, "shutdown": 48,
-    "getsockname": 51, "getpeername": 52, "getsockopt": 55, "exit": 60, "uname": 63, "fcntl": 72, "flock": 73,
+    "getsockname": 51, "getpeername": 52, "getsockopt": 55, "exit": 60, "uname": 63,
     "fsync": 74, "fdatasync": 75, "truncate": 76, "ftruncate": 77, "getdents": 78, "getcwd": 79, "chdir": 80,
     "rename": 82, "mkdir": 83, "rmdir": 84, "unlink": 87, "readlink": 89, "umask": 95, "gettimeofday": 96,
     "getrlimit": 97, "getrusage": 98, "sysinfo": 99, "times": 100, "getuid": 102, "getgid": 104,
@@ -59,13 +59,14 @@ KILLED = {
 }  # fmt: skip
 # Probed by libraries that go on without them.
 ABSENT = {"close_range": 436, "openat2": 437, "clone3": 435}
-_MMAP, _IOCTL, _SOCKETPAIR, _CLONE, _PRCTL, _PRLIMIT64 = 9, 16, 53, 56, 157, 302
+_MMAP, _IOCTL, _SOCKETPAIR, _CLONE, _FCNTL, _PRCTL, _PRLIMIT64 = 9, 16, 53, 56, 72, 157, 302
 
 _MAP_SHARED = 1
 _CLONE_THREAD = 0x0001_0000
 _CLONE_NAMESPACES_OR_PIDFD = 0x7E02_0000 | 0x1000
 _IOCTLS = (0x5451, 0x5450, 0x5421, 0x541B, 0x5401)  # FIOCLEX FIONCLEX FIONBIO FIONREAD TCGETS
 _PRCTLS = (15, 16, 0x5356_4D41, 3)  # SET_NAME GET_NAME SET_VMA GET_DUMPABLE
+_FCNTLS = (0, 1, 2, 3, 4, 1030)  # DUPFD GETFD SETFD GETFL SETFL DUPFD_CLOEXEC
 _AF_UNIX = 1
 
 
@@ -91,6 +92,8 @@ _CONDITIONAL: dict[int, list[_Instruction]] = {
         _PERMIT,
     ],
     _IOCTL: _one_of(1, _IOCTLS),
+    # No locks, leases or notifications: all isolates see the same library files, and a lock is a message.
+    _FCNTL: _one_of(1, _FCNTLS),
     _PRCTL: _one_of(0, _PRCTLS),
     _SOCKETPAIR: _one_of(0, (_AF_UNIX,)),
     # Reading one's own limits only: pid 0 and no new value.

@@ -82,6 +82,16 @@ async def start_threads(ctx: Context, params: Size) -> dict:
 
 
 @chat.function
+async def leave_a_thread_behind(ctx: Context) -> dict:
+    def spin() -> None:
+        while True:
+            pass
+
+    threading.Thread(target=spin, daemon=True).start()
+    return {}
+
+
+@chat.function
 async def open_files(ctx: Context, params: Size) -> dict:
     held = [open("/dev/null") for _ in range(params.size)]  # noqa: SIM115
     return {"opened": len(held)}

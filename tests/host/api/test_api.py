@@ -293,7 +293,9 @@ async def test_the_ledger_is_paged_newest_first_and_only_ones_own(doors: Doors) 
     assert (await doors.admin.get("/v1/me/ledger")).json() == {"entries": [], "next_before": None}
 
 
-@pytest.mark.parametrize("query", ["limit=-1", "limit=ten", "before=1e3", "limit=٣", "before=" + "9" * 40])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=201", "limit=-1", "limit=ten", "before=1e3", "limit=٣", "before=" + "9" * 40]
+)
 async def test_a_page_that_is_no_number_is_refused(doors: Doors, query: str) -> None:
     assert (await doors.ada.get(f"/v1/me/ledger?{query}")).status_code == 422
 
@@ -325,3 +327,42 @@ async def test_no_json_opens_a_door_wrongly_or_breaks_it(doors: Doors, body: Any
         response = await client.request(method, path, content=json.dumps(body))
         harmless = body == {} and path.endswith(("fuzz", "nothing"))
         assert response.status_code in ((200, 404) if harmless else (404, 422)), (path, body, response.text)
+
+
+@pytest.mark.parametrize("body", ['{"arguments": {"value": NaN}}', '{"arguments": {"value": Infinity}}', "NaN"])
+async def test_what_json_has_no_number_for_is_not_json(doors: Doors, body: str) -> None:
+    response = await doors.ada.post("/v1/extensions/probe/functions/double", content=body)
+    assert (response.status_code, response.json()["code"]) == (422, "request.invalid")
+
+
+async def test_a_large_integer_is_carried_whole_and_an_endless_one_refused(doors: Doors) -> None:
+    path = "/v1/extensions/probe/functions/double"
+    response = await doors.ada.post(path, json={"arguments": {"value": 10**30}})
+    assert response.json()["data"] == {"double": 2 * 10**30}
+    endless = await doors.ada.post(path, content=b'{"arguments": {"value": ' + b"9" * 5_000 + b"}}")
+    assert (endless.status_code, endless.json()["code"]) == (422, "request.invalid")
+
+
+@pytest.mark.parametrize("yes", ["yes", 1, "true", None])
+async def test_only_true_confirms(doors: Doors, yes: object) -> None:
+    body = {"arguments": {"text": "all"}, "confirmed": yes}
+    response = await doors.ada.post("/v1/extensions/probe/functions/wipe", json=body)
+    assert (response.status_code, response.json()["code"]) == (422, "request.invalid")
+
+
+async def test_arguments_beside_their_place_are_told_where_it_is(doors: Doors) -> None:
+    response = await doors.ada.post("/v1/extensions/probe/functions/double", json={"value": 1})
+    assert 'under "arguments"' in response.json()["message"]
+
+
+async def test_an_empty_put_is_refused_and_changes_nothing(doors: Doors) -> None:
+    path = "/v1/admin/purposes/kept"
+    await doors.admin.put(path, json={"max_tokens": 5})
+    assert (await doors.admin.put(path, content=b"")).status_code == 422
+    assert (await doors.admin.get(path)).json()["parameters"] == {"max_tokens": 5}
+
+
+@pytest.mark.parametrize("path", ["/v1/admin/purposes/a%20b", "/v1/admin/extensions/No%20Such"])
+async def test_a_layer_that_could_never_match_is_refused(doors: Doors, path: str) -> None:
+    response = await doors.admin.put(path, json={"max_tokens": 5})
+    assert (response.status_code, response.json()["code"]) == (422, "request.invalid")

@@ -19,10 +19,15 @@ def sql(file: Path, statement: str, *arguments: object) -> None:
 
 
 def test_an_empty_ledger_holds(command: Command) -> None:
+    assert "there is no ledger at" in error_of(command("ledger", "verify"))
+    assert not command.data_dir.exists(), "asking makes nothing"
+    assert command("token", "list").status == 0
     assert command("ledger", "show").text == "The ledger is empty: no call has been made yet.\n"
     assert command("ledger", "show", "--json").json == []
-    assert command("ledger", "verify").text.startswith("The ledger holds: 0 rows of 0 tenants.\n")
-    assert command("ledger", "verify", "--json").json == {"holds": True, "rows": 0, "findings": []}
+    assert command("ledger", "verify").text.startswith("The ledger holds: 0 rows; chains, one a tenant: 0.\n")
+    assert command("ledger", "verify", "--json").json == {
+        "holds": True, "rows": 0, "tenants": 0, "open_intents": 0, "findings": [],
+    }  # fmt: skip
 
 
 def test_a_call_leaves_an_intent_and_an_outcome(command: Command) -> None:
@@ -36,7 +41,7 @@ def test_a_call_leaves_an_intent_and_an_outcome(command: Command) -> None:
     shown = command("ledger", "show", "--limit", "1").text
     assert "globex/local" in shown
     assert "acme/ada" not in shown
-    assert command("ledger", "verify").text.startswith("The ledger holds: 4 rows of 2 tenants.\n")
+    assert command("ledger", "verify").text.startswith("The ledger holds: 4 rows; chains, one a tenant: 2.\n")
 
 
 @pytest.fixture(scope="module")

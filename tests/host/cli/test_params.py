@@ -46,7 +46,9 @@ def test_a_narrower_layer_wins_and_the_others_fill_in(command_with_model: Comman
         "max_tokens": "purpose rewrite",
         "seed": "extension hello, purpose rewrite",
     }
-    assert command("params", "explain", "--json").json["parameters"] == {"temperature": 0.1, "top_p": 0.9}
+    assert command("params", "explain", "--json").json["parameters"] == {
+        "temperature": 0.1, "top_p": 0.9, "max_tokens": 4096,
+    }  # fmt: skip
     shown = command("params", "explain", "-x", "hello", "-p", "rewrite").text
     assert shown.startswith("local SmolLM2-135M-Instruct (the platform's)\n")
     assert "extension hello, purpose rewrite" in shown

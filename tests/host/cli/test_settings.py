@@ -21,7 +21,7 @@ from tests.host.cli.command import Command, error_of
     ],
 )
 def test_a_wrong_setting_is_named(command: Command, variable: str, value: str, message: str) -> None:
-    assert error_of(command.having(**{variable: value})("ledger", "show")).startswith(message)
+    assert error_of(command.having(**{variable: value})("token", "list")).startswith(message)
 
 
 def test_a_private_network_that_the_operator_names_is_allowed(command: Command) -> None:
@@ -38,23 +38,23 @@ def a_file(command: Command) -> Path:
 
 def test_a_data_directory_that_cannot_be_made(command: Command) -> None:
     place = a_file(command) / "data"
-    message = error_of(command.having(IMPERAL_DATA_DIR=place)("ledger", "show"))
+    message = error_of(command.having(IMPERAL_DATA_DIR=place)("token", "list"))
     assert message.startswith(f"the data directory {place} cannot be made: Not a directory")
     assert "IMPERAL_DATA_DIR" in message
 
 
 def test_a_database_that_cannot_be_opened(command: Command) -> None:
     command.database_file.mkdir(parents=True)
-    assert "IMPERAL_DATA_DIR" in error_of(command("ledger", "show"))
+    assert "IMPERAL_DATA_DIR" in error_of(command("token", "list"))
 
 
 def test_a_kek_file_that_cannot_be_made(command: Command) -> None:
-    message = error_of(command.having(IMPERAL_KEK_FILE=a_file(command) / "kek")("ledger", "show"))
+    message = error_of(command.having(IMPERAL_KEK_FILE=a_file(command) / "kek")("token", "list"))
     assert "IMPERAL_KEK_FILE" in message
 
 
 def test_a_kek_file_beside_the_data_it_protects(command: Command) -> None:
-    message = error_of(command.having(IMPERAL_KEK_FILE=command.data_dir / "kek")("ledger", "show"))
+    message = error_of(command.having(IMPERAL_KEK_FILE=command.data_dir / "kek")("token", "list"))
     assert "lies inside the data directory" in message
     assert not (command.data_dir / "kek").exists()
 
@@ -98,5 +98,5 @@ def test_the_state_of_the_embedded_model(command: Command, cache_dir: Path) -> N
 
 
 def test_the_keys_and_the_data_are_the_owners_alone(command: Command) -> None:
-    assert command("ledger", "verify").status == 0
+    assert command("token", "list").status == 0
     assert [path.stat().st_mode & 0o777 for path in (command.kek_file, command.data_dir)] == [0o600, 0o700]

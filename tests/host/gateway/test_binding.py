@@ -44,7 +44,7 @@ def fields(draft: BindingDraft, guard: AddressGuard = PUBLIC, stored: Binding | 
         (replace(OWN, api_key=None), []),
         (replace(OWN, api_key=""), []),
         (replace(OPENAI, provider="anthropic"), []),
-        (replace(OPENAI, provider="openapi"), ["provider", "base_url"]),
+        (replace(OPENAI, provider="openapi"), ["provider"]),
         (replace(OWN, provider="openapi"), ["provider"]),
         (replace(OWN, provider=""), ["provider"]),
         (replace(OPENAI, model=""), ["model"]),
@@ -58,7 +58,7 @@ def fields(draft: BindingDraft, guard: AddressGuard = PUBLIC, stored: Binding | 
         (replace(OPENAI, api_key=""), ["api_key"]),
         (replace(OWN, base_url=""), ["base_url"]),
         (replace(OPENAI, provider="?", model="", display_name="\n", api_key="a b"), [
-            "provider", "model", "display_name", "base_url", "api_key",
+            "provider", "model", "display_name", "api_key",
         ]),
     ],
 )  # fmt: skip

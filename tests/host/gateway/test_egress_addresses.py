@@ -50,7 +50,7 @@ def test_those_spellings_do_mean_loopback_to_the_system() -> None:
     ],
 )
 async def test_a_name_with_any_private_address_is_blocked(addresses: list[str]) -> None:
-    with pytest.raises(EgressBlockedError, match=r"llm\.example\.org is at"):
+    with pytest.raises(EgressBlockedError, match=r"llm\.example\.org is not at a public address"):
         await send(guarded(addresses), "https://llm.example.org/v1")
 
 

@@ -222,7 +222,7 @@ async def test_a_call_that_is_cancelled_in_flight_is_on_record_and_holds_nothing
     stage.transport.hangs = True
     calling = asyncio.ensure_future(stage.gateway(budget=10**9).complete(scope(), ASK))
     await asyncio.wait_for(stage.transport.reached.wait(), 10)
-    assert stage.held() > 0
+    held_nano_usd = [stage.held()]
     for _ in range(3):  # the deadline, and then whoever is impatient
         calling.cancel()
         await turns_of_the_loop(1)
@@ -230,7 +230,8 @@ async def test_a_call_that_is_cancelled_in_flight_is_on_record_and_holds_nothing
         await calling
     assert rows(database_file) == [("intent", ""), ("outcome", "cancelled")]
     assert stage.held() == 0
-    assert await stage.ledger.spent_nano_usd(principal().tenant, principal().user) == 0
+    most = max(held_nano_usd)
+    assert await stage.ledger.spent_nano_usd(principal().tenant, principal().user) == most > 0, "it was sent"
 
 
 async def test_a_call_that_is_cancelled_before_it_is_sent_has_both_rows_and_is_not_sent(

@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imperal_host.errors import InvalidError
 from imperal_host.gateway.parameters import Layer, LayerKey, admin_keys, resolve_parameters
-from imperal_sdk.llm import Parameters
+from imperal_sdk.llm import PURPOSE_PATTERN, Parameters
+from imperal_sdk.manifest import APP_ID_PATTERN
 
 ALL = frozenset(Parameters.model_fields)
 PARAMETERS = st.builds(
@@ -81,7 +83,18 @@ def test_the_admins_layers_go_from_the_narrow_to_the_wide(extension: str, purpos
     assert [str(key) for key in admin_keys(extension, purpose)] == names
 
 
-@given(extension=st.text(max_size=3), purpose=st.text(max_size=3))
+@given(
+    extension=st.from_regex(rf"(?:{APP_ID_PATTERN})?", fullmatch=True),
+    purpose=st.from_regex(rf"(?:{PURPOSE_PATTERN})?", fullmatch=True),
+)
 def test_every_key_has_a_name_of_its_own_place(extension: str, purpose: str) -> None:
     keys = {LayerKey(), LayerKey(extension), LayerKey(purpose=purpose), LayerKey(extension, purpose)}
     assert len({str(key) for key in keys}) == len(keys)
+
+
+@pytest.mark.parametrize("wrong", ["a b", "a/b", "ä", "x" * 65, "a\n", " "])
+def test_a_key_that_could_never_match_is_refused(wrong: str) -> None:
+    with pytest.raises(InvalidError, match="purpose"):
+        LayerKey(purpose=wrong)
+    with pytest.raises(InvalidError, match="extension"):
+        LayerKey(extension=wrong)

@@ -5,7 +5,6 @@ import pytest
 from imperal_host.errors import (
     CascadeExhaustedError,
     EgressBlockedError,
-    InvalidError,
     MalformedError,
     RateLimitedError,
     RefusedError,
@@ -64,7 +63,7 @@ def test_without_any_model_it_says_what_to_do(user: Binding | None, admin: Bindi
 
 
 def test_a_provider_that_is_gone_is_an_error_and_not_another_model() -> None:
-    with pytest.raises(InvalidError, match="'gone'"):
+    with pytest.raises(UnavailableError, match="'gone'"):
         resolve(own(provider="gone", fallback="platform"), platform(), "embedded", VENDORS)
 
 

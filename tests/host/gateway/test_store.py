@@ -38,8 +38,12 @@ def layers(database: Database, clock: FixedClock) -> Layers:
     return Layers(database, clock)
 
 
-async def key_of(vault: Vault, version: int) -> str:
-    return (await vault.view(ADA.tenant).open(ADA.secret_name, version)).reveal()
+OPENAI = ("openai", "https://api.openai.com/v1")
+ANTHROPIC = ("anthropic", "https://api.anthropic.com")
+
+
+async def key_of(vault: Vault, version: int, destination: tuple[str, str] = OPENAI) -> str:
+    return (await vault.view(ADA.tenant).open(ADA.secret_name, version, *destination)).reveal()
 
 
 async def test_what_is_put_is_what_is_got(bindings: Bindings, vault: Vault, clock: FixedClock) -> None:
@@ -60,7 +64,7 @@ async def test_a_put_replaces_the_whole_configuration_and_the_key(bindings: Bind
     assert (now.version, now.provider, now.display_name, now.fallback, now.key_prefix) == (
         2, "anthropic", "", "error", "sk-ant-z",
     )  # fmt: skip
-    assert await key_of(vault, 2) == OTHER_KEY
+    assert await key_of(vault, 2, ANTHROPIC) == OTHER_KEY
     with pytest.raises(NotFoundError):
         await key_of(vault, 1)
 
@@ -174,3 +178,14 @@ async def test_a_layer_is_replaced_whole_and_deleted_once(layers: Layers) -> Non
     assert await layers.delete(key) is True
     assert await layers.delete(key) is False
     assert await layers.all() == []
+
+
+async def test_a_key_opens_for_the_address_it_was_given_for_and_no_other(
+    bindings: Bindings, vault: Vault, database_file: Path
+) -> None:
+    await bindings.put(ADA, DRAFT)
+    sql(database_file, "update binding set base_url = 'https://evil.example.org/v1'")
+    moved = await bindings.get(ADA)
+    assert moved is not None
+    with pytest.raises(SealedError):
+        await key_of(vault, moved.version, moved.destination)

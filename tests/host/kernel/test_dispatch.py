@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
-from imperal_host.app import Host
+from imperal_host.app import Host, open_host, open_stores
 from imperal_host.errors import (
     BusyError,
     ConfirmationRequiredError,
@@ -140,7 +141,7 @@ async def test_an_error_the_author_reports_is_an_answer(host: Host) -> None:
         ("raises", ExtensionRaisedError, "ValueError: a mistake in two lines"),
         ("returns_nothing", ExtensionRaisedError, "returned NoneType; return a dict"),
         ("returns_unsendable", ExtensionRaisedError, "the answer cannot be sent"),
-        ("returns_nan", ExtensionRaisedError, "not JSON compliant"),
+        ("returns_nan", ExtensionRaisedError, "returned NaN or infinity"),
         ("returns_too_much", ExtensionRaisedError, "over the limit of 4,194,304 bytes"),
         ("hangs", DeadlineError, "hangs did not answer within 3 s"),
         ("spins", DeadlineError, "spins did not answer within 3 s"),
@@ -240,3 +241,19 @@ async def test_everything_above_left_a_ledger_that_holds(host: Host) -> None:
     assert report.holds
     assert report.open_intents == 0
     assert report.rows > 50
+
+
+async def test_a_host_that_stops_takes_no_call_and_leaves_none_open(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, extensions_dir=FIXTURES / "extensions")
+    async with open_stores(settings) as stores:
+        async with open_host(stores) as host:
+            running = asyncio.create_task(call(host, "hangs"))
+            while not await stores.ledger.latest(1):
+                await asyncio.sleep(0.01)
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        with pytest.raises(BusyError, match="stopping"):
+            await call(host, "double", value=1)
+        intent, outcome = await stores.ledger.latest(10)
+        assert (intent.kind, outcome.content["details"]["outcome"]) == ("intent", "cancelled")
+        assert (await stores.ledger.verify()).open_intents == 0

@@ -12,6 +12,7 @@ import struct
 import sys
 from pathlib import Path
 
+from imperal_host import log
 from imperal_host.app import make_pool
 from imperal_host.catalog.discovery import from_folder
 from imperal_host.clock import SystemClock
@@ -51,5 +52,6 @@ async def launch(tier: str) -> dict[str, str]:
 
 
 if __name__ == "__main__":
+    log.configure("warning")
     {"user-namespaces": forbid_user_namespaces, "landlock": take_landlock_away}[sys.argv[1]]()
     print(json.dumps(asyncio.run(launch(sys.argv[2]))))

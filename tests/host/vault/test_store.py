@@ -3,10 +3,9 @@
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import apsw
 import pytest
 
-from imperal_host.errors import NotFoundError, SealedError
+from imperal_host.errors import IntegrityError, NotFoundError, SealedError
 from imperal_host.identity import TenantId
 from imperal_host.storage.database import Database, Transaction
 from imperal_host.vault.keyring import FileKek
@@ -73,7 +72,7 @@ async def test_forgetting_removes_every_version_of_one_name_of_one_tenant(
 
 async def test_a_version_is_never_overwritten(put: Put, vault: Vault) -> None:
     await put(ACME, "a", 1, "first")
-    with pytest.raises(apsw.ConstraintError):
+    with pytest.raises(IntegrityError):
         await put(ACME, "a", 1, "second")
     assert (await vault.view(ACME).open("a", 1)).reveal() == "first"
 
