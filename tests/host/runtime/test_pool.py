@@ -268,14 +268,13 @@ class PoolMachine(RuleBasedStateMachine):
     async def while_endings_go_on(self, doing: Awaitable[Any]) -> Any:
         """Slow endings come to an end only when somebody waits for one; the limits hold all the while."""
         task = asyncio.ensure_future(doing)
-        while not task.done():
+        while True:
             for _ in range(10):  # nothing here waits for time or for another thread
                 await asyncio.sleep(0)
+            if task.done():
+                return task.result()
             self.the_limits_hold_now()
-            slow = [isolate for isolate in self.launcher.running if not isolate.may_end.is_set()]
-            if not task.done() and slow:
-                slow[0].may_end.set()
-        return await task
+            next(isolate for isolate in self.launcher.running if not isolate.may_end.is_set()).may_end.set()
 
     @rule(slow=st.booleans())
     def endings_become(self, slow: bool) -> None:
