@@ -12,7 +12,7 @@ _APP = "imperal-host"
 
 
 class Settings(BaseSettings):
-    """Every bound has its unit last in its name. ``imperal-host serve --help`` lists the main ones."""
+    """Every bound has its unit last in its name. README lists the main ones."""
 
     model_config = SettingsConfigDict(env_prefix="IMPERAL_", extra="forbid", frozen=True)
 

@@ -24,7 +24,7 @@ _START = "import sys; sys.path.append(sys.argv[1]); from imperal_sdk.worker.laun
 _HINTS = {
     "user namespace": "allow user namespaces (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, "
     "kernel.apparmor_restrict_unprivileged_userns), or run as root",
-    "namespaces": "allow user namespaces (see 'imperal-host serve --help')",
+    "namespaces": "allow user namespaces, or run as root (README, 'The sandbox')",
     "Landlock": "boot a kernel with Landlock, or name the weaker tier with IMPERAL_SANDBOX=namespaces",
     "seccomp": "name the weaker tier with IMPERAL_SANDBOX=namespaces",
 }

@@ -109,7 +109,7 @@ def test_every_exception_from_a_check_names_its_rule() -> None:
     ("pattern", "caught", "free"),
     [
         (REGISTRY, "see " + "files.pythonhosted" + ".org/x", "packaging.python.org"),
-        (MACHINE_PATH, 'open("' + "/work" + '/main/x")', "https://example.com/work/x"),
+        (MACHINE_PATH, 'open("' + "/work" + '/main/x")', "https://example.com" + "/work" + "/x"),
         (MACHINE_PATH, "cd " + "/home" + "/me", "/root/.bashrc"),
         (UNFINISHED, "# TO" + "DO: later", "# to do so"),
         (NAMELESS, "# type: " + "ignore", "# type: ignore[misc, arg-type]"),
