@@ -98,10 +98,12 @@ class SpawnLauncher:
                 near.setblocking(False)
             (channel, their_channel), (control, their_control) = pairs
             numbers = (their_channel.fileno(), their_control.fileno())
+            # Opened here: some releases of Python leave the one of DEVNULL open when a start fails.
+            nothing = theirs.enter_context(open(os.devnull, "rb"))
             process = await asyncio.create_subprocess_exec(
                 *(self._interpreter.executable, "-I", "-S", "-B", "-u", "-X", "utf8", "-c", _START, _SDK_ROOT),
                 *(policy.to_json(), *map(str, numbers)),
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=nothing,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
                 pass_fds=numbers,
