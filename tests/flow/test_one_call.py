@@ -233,3 +233,11 @@ async def test_the_ledger_of_all_this_holds(world: World) -> None:
     report = await world.host.rooms.ledger.verify()
     assert report.holds
     assert report.open_intents == 0
+
+
+async def test_what_one_tenant_asked_shows_in_no_count_of_another(world: World) -> None:
+    secret = "The patient Zephyrine Quill was admitted on the ninth with a rare condition."
+    for client in (world.ada, world.ada, world.eve):
+        call_id = (await summarize(client, secret)).json()["call_id"]
+        [outcome] = [r for r in await rows_of(client, call_id) if (r["action"], r["kind"]) == ("llm", "outcome")]
+        assert (outcome["details"]["provider"], outcome["details"]["cached_input_tokens"]) == ("local", 0)
