@@ -29,8 +29,8 @@ from imperal_host.ledger.ledger import Ledger
 from imperal_host.local.supervisor import LocalModelServer
 from imperal_host.local.weights import present, weights_file
 from imperal_host.runtime.interpreter import this_interpreter
-from imperal_host.runtime.launcher import SpawnLauncher
-from imperal_host.runtime.policy import SandboxLimits
+from imperal_host.runtime.launcher import LaunchLimits, ZygoteLauncher
+from imperal_host.runtime.policy import SandboxLimits, Tier
 from imperal_host.runtime.pool import Pool, PoolLimits
 from imperal_host.settings import Settings
 from imperal_host.storage.database import Database
@@ -158,16 +158,25 @@ def make_gateway(stores: Stores, local: LocalModel | None) -> Gateway:
 
 
 def make_pool(settings: Settings, clock: Clock) -> Pool:
-    launcher = SpawnLauncher(
+    launcher = ZygoteLauncher(
         this_interpreter(),
+        Tier(settings.sandbox),
         SandboxLimits(
             settings.isolate_memory_bytes_max, settings.isolate_cpu_seconds_max, settings.isolate_scratch_bytes_max
         ),
-        kernel_layers=settings.sandbox == "strict",
-        launch_seconds_max=settings.launch_seconds_max,
-        asks_per_call_max=settings.asks_per_call_max,
+        LaunchLimits(settings.launch_seconds_max, settings.asks_per_call_max, settings.isolate_idle_seconds_max),
     )
-    limits = PoolLimits(settings.isolates_max, settings.isolates_per_principal_max, settings.isolate_idle_seconds_max)
+    limits = PoolLimits(
+        isolates_max=settings.isolates_max,
+        isolates_per_principal_max=settings.isolates_per_principal_max,
+        calls_per_isolate_max=settings.isolate_calls_at_once_max,
+        spares=settings.isolates_spare,
+        wait_seconds_max=settings.isolate_wait_seconds_max,
+        idle_seconds_max=settings.isolate_idle_seconds_max,
+        age_seconds_max=settings.isolate_age_seconds_max,
+        calls_max=settings.isolate_calls_max,
+        resting_memory_bytes_max=settings.isolate_resting_memory_bytes_max,
+    )
     return Pool(launcher, limits, clock)
 
 

@@ -7,6 +7,7 @@
   x ExtensionError             the extension's author must change something
     + ExtensionRaisedError     it raised, or answered something that is no answer
     + ExtensionStoppedError    crash, a broken protocol; DeadlineError: its time is up
+    + ExtensionLimitError      it met a bound of its sandbox: processor time, memory, threads, files, disk
     + ExtensionLoadError       it cannot be imported, or its manifest is wrong
   x UpstreamError              another target, or later
     + UnavailableError (UnansweredError), RateLimitedError, RefusedError, MalformedError, EgressBlockedError,
@@ -111,6 +112,12 @@ class ExtensionStoppedError(ExtensionError):
 
 class DeadlineError(ExtensionStoppedError):
     code = "extension.deadline"
+
+
+class ExtensionLimitError(ExtensionError):
+    """The message names the limit, and what was used of it."""
+
+    code = "extension.limit"
 
 
 class ExtensionLoadError(ExtensionError):

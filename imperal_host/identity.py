@@ -60,3 +60,4 @@ class Package:
     mounts: tuple[tuple[str, str], ...]
     import_path: tuple[str, ...]
     origin: str
+    is_operators_own: bool = False  # a folder that the operator pointed at

@@ -22,8 +22,8 @@ class Settings(BaseSettings):
     extensions_dir: DirectoryPath | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    # strict: namespaces, Landlock and seccomp, or no launch. namespaces: for kernels without the other two.
-    sandbox: Literal["strict", "namespaces"] = "strict"
+    # README, 'The sandbox': what each tier holds. A layer that does not hold means no launch.
+    sandbox: Literal["strict", "no-namespaces", "none"] = "strict"
     # Private addresses that models may be reached at; everything else must be public.
     private_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
 
@@ -33,9 +33,15 @@ class Settings(BaseSettings):
     launch_seconds_max: float = Field(20.0, gt=0)
     body_bytes_max: int = Field(2 << 20, gt=0)
     asks_per_call_max: int = Field(1_000, gt=0)
-    isolates_max: int = Field(32, gt=0)
+    isolates_max: int = Field(64, gt=0)
     isolates_per_principal_max: int = Field(8, gt=0)
+    isolates_spare: int = Field(1, ge=0)
+    isolate_wait_seconds_max: float = Field(5.0, ge=0)
     isolate_idle_seconds_max: float = Field(300.0, gt=0)
+    isolate_age_seconds_max: float = Field(3_600.0, gt=0)
+    isolate_calls_max: int = Field(100_000, gt=0)
+    isolate_calls_at_once_max: int = Field(8, gt=0)
+    isolate_resting_memory_bytes_max: int = Field(256 << 20, gt=0)
     isolate_memory_bytes_max: int = Field(512 << 20, gt=0)
     isolate_cpu_seconds_max: int = Field(600, gt=0)
     isolate_scratch_bytes_max: int = Field(16 << 20, gt=0)

@@ -59,8 +59,9 @@ def from_folder(folder: Path) -> Package:
         module=MAIN_FILE.removesuffix(".py"),
         attribute="",
         mounts=(*sdk_mounts(), (str(place), _FOLDER)),
-        import_path=(SITE, _FOLDER),
+        import_path=(_FOLDER,),
         origin=f"folder {place}",
+        is_operators_own=True,
     )
 
 

@@ -11,6 +11,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 import imperal_sdk.manifest
 from imperal_host.errors import ExtensionLoadError
 
+# Inside the sandbox: what is trusted (the SDK and what it imports), apart from the extension and its requirements.
+SDK = "/sdk"
 SITE = "/site"
 # What every isolate has: the SDK and what it imports.
 SDK_REQUIREMENTS = ("pydantic", "msgspec")
@@ -22,11 +24,11 @@ Mount = tuple[str, str]
 
 def sdk_mounts() -> tuple[Mount, ...]:
     sdk = Path(imperal_sdk.manifest.__file__).parent
-    return (*mounts_of(SDK_REQUIREMENTS), (str(sdk), f"{SITE}/imperal_sdk"))
+    return (*mounts_of(SDK_REQUIREMENTS, SDK), (str(sdk), f"{SDK}/imperal_sdk"))
 
 
-def mounts_of(requirements: tuple[str, ...]) -> tuple[Mount, ...]:
-    """The top-level files and folders of these distributions and of all that they require, under ``SITE``.
+def mounts_of(requirements: tuple[str, ...], under: str = SITE) -> tuple[Mount, ...]:
+    """The top-level files and folders of these distributions and of all that they require.
 
     Raises ``ExtensionLoadError`` naming a requirement that is not installed.
     """
@@ -48,13 +50,13 @@ def mounts_of(requirements: tuple[str, ...]) -> tuple[Mount, ...]:
         except PackageNotFoundError:
             by = f" (required by {wanted_by})" if wanted_by else ""
             raise ExtensionLoadError(f"the requirement {requirement.name}{by} is not installed") from None
-        for mount in top_level_mounts(found):
+        for mount in top_level_mounts(found, under):
             mounts[mount[1]] = mount
         waiting += [(line, name) for line in found.requires or []]
     return tuple(mounts.values())
 
 
-def top_level_mounts(found: Distribution) -> tuple[Mount, ...]:
+def top_level_mounts(found: Distribution, under: str = SITE) -> tuple[Mount, ...]:
     """A distribution's own importable files and folders. Editable installs are followed to their source."""
     # The list of files is the package's own word: what is not below site-packages is none of its business.
     relative = (file for file in found.files or [] if file.parts and not file.is_absolute())
@@ -65,10 +67,10 @@ def top_level_mounts(found: Distribution) -> tuple[Mount, ...]:
             continue
         path = Path(str(found.locate_file(name)))
         if path.exists():
-            mounts.append((str(path), f"{SITE}/{name}"))
+            mounts.append((str(path), f"{under}/{name}"))
     for module in (found.read_text("top_level.txt") or "").split():
         if module not in _NEVER_MOUNTED and not any(_module_of(inside) == module for _, inside in mounts):
-            mounts += [(path, f"{SITE}/{Path(path).name}") for path in _source_of(module)]
+            mounts += [(path, f"{under}/{Path(path).name}") for path in _source_of(module)]
     return tuple(mounts)
 
 

@@ -209,7 +209,10 @@ def inspect(folder: Path, as_json: AsJson = False) -> None:
 
     async def work() -> Manifest:
         pool = make_pool(chosen, SystemClock())
-        return await pool.inspect(from_folder(folder))
+        try:
+            return await pool.inspect(from_folder(folder))
+        finally:
+            await pool.aclose()
 
     manifest = run(work)
     if as_json:

@@ -1,30 +1,35 @@
-"""One isolate's channel: a call in, asks out and back, a result out. Whatever breaks the protocol dies."""
+"""One isolate's channel: calls in, asks out and back, results out. Whatever breaks the protocol dies."""
 
 import asyncio
-import contextlib
 import select
 import signal
 import socket
-from typing import Self
+from collections.abc import Callable
+from typing import Self, cast
 
 from imperal_host.errors import (
     DeadlineError,
+    ExtensionError,
+    ExtensionLimitError,
     ExtensionLoadError,
     ExtensionRaisedError,
     ExtensionStoppedError,
     HostError,
     InvalidError,
     Problem,
+    SandboxError,
     TooLargeError,
 )
 from imperal_host.identity import CallId
 from imperal_host.runtime.isolate import Broker, JsonObject
-from imperal_host.runtime.process import Process
+from imperal_host.runtime.process import Cause, Process
+from imperal_host.runtime.zygote import layer_error
 from imperal_sdk.manifest import Manifest
 from imperal_sdk.wire import (
     Answer,
     Ask,
     CallContext,
+    Confined,
     Connection,
     Fault,
     Frame,
@@ -35,66 +40,79 @@ from imperal_sdk.wire import (
     Refusal,
     Return,
     Role,
+    Start,
 )
 from imperal_sdk.wire.connection import UnsendableError
 
-_READ_BYTES = 1 << 16
 _ASKS_AT_ONCE_MAX = 8
 _ASKS_BETWEEN_CALLS_MAX = 100
+_CALL_BYTES_MAX = 64 << 20
+_FRAME_SECONDS_MAX = 10.0
 
 
 class _Running:
-    """The call that the isolate works on now."""
+    """A call that the isolate works on."""
 
-    def __init__(self, call: CallId, broker: Broker) -> None:
+    __slots__ = ("asked", "asks", "broker", "call", "is_given_up", "result")
+
+    def __init__(self, call: CallId, broker: Broker, loop: asyncio.AbstractEventLoop) -> None:
         self.call = call
         self.broker = broker
-        self.result: asyncio.Future[JsonObject] = asyncio.get_running_loop().create_future()
+        self.result: asyncio.Future[JsonObject] = loop.create_future()
         self.asks: set[asyncio.Task[None]] = set()
-        self.room = asyncio.Semaphore(_ASKS_AT_ONCE_MAX)
+        self.asked = 0
+        self.is_given_up = False
 
 
-class Channel:
-    """An ``Isolate``. One call at a time; the pool sees to that.
+class Channel(asyncio.Protocol):
+    """An ``Isolate``.
 
     What an isolate makes the host hold is bounded by not reading on: while ``_ASKS_AT_ONCE_MAX`` asks are being
-    answered, or a frame to it is not yet taken, its next one waits in the socket. Asks in progress end by
-    themselves, or with the call, at the latest at its deadline; so the reading goes on.
+    answered, or it does not take what is sent to it, its next message stays undecoded. Asks in progress end by
+    themselves, or with their call, at the latest at its deadline; so the reading goes on.
     """
 
     manifest: Manifest
 
-    def __init__(
-        self,
-        sock: socket.socket,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        process: Process,
-        asks_per_call_max: int,
-    ) -> None:
+    def __init__(self, sock: socket.socket, process: Process, asks_per_call_max: int) -> None:
+        self._loop = asyncio.get_running_loop()
         self._sock = sock
-        self._reader = reader
-        self._writer = writer
         self._process = process
         self._asks_per_call_max = asks_per_call_max
         self._connection = Connection(Role.HOST)
-        self._running: _Running | None = None
-        self._asked = 0  # in this call, or since the last one
-        self._sending = asyncio.Lock()
-        self._pumping: asyncio.Task[None] | None = None
+        self._opening: asyncio.Future[Frame | None] | None = self._loop.create_future()
+        self._calls: dict[CallId, _Running] = {}
+        self._asked_between_calls = 0
+        self._bytes_left = _CALL_BYTES_MAX
+        self._answering = 0
+        self._writing_is_paused = False
+        self._reading_is_paused = False
+        self._frame_timer: asyncio.TimerHandle | None = None
+        self._seeing_off: asyncio.Task[None] | None = None
+        self._breach = ""
         self._ended = False
 
     @classmethod
-    async def open(cls, sock: socket.socket, process: Process, asks_per_call_max: int) -> Self:
-        """Wait until the extension is loaded. Raises ``ExtensionLoadError``."""
-        reader, writer = await asyncio.open_connection(sock=sock)
-        channel = cls(sock, reader, writer, process, asks_per_call_max)
+    async def open(
+        cls, sock: socket.socket, process: Process, asks_per_call_max: int, look: Callable[[int], None]
+    ) -> Self:
+        """Wait until the process is confined, ``look`` at it from outside, and have the extension loaded.
+
+        Raises ``SandboxError`` until it is confined, ``ExtensionLoadError`` after that.
+        """
+        channel = cls(sock, process, asks_per_call_max)
         try:
+            await channel._loop.create_connection(lambda: channel, sock=sock)
+        except BaseException:
+            sock.close()
+            await process.end()
+            raise
+        try:
+            await channel._confined(look)
             channel.manifest = await channel._ready()
         except BaseException:
             await channel.aclose()
             raise
-        channel._pumping = asyncio.create_task(channel._pump())
         return channel
 
     @property
@@ -105,6 +123,9 @@ class Channel:
     def pid(self) -> int:
         return self._process.pid
 
+    def memory_bytes(self) -> int:
+        return self._process.memory_bytes()
+
     def pause(self) -> None:
         self._process.send(signal.SIGSTOP)
 
@@ -114,128 +135,245 @@ class Channel:
     async def invoke(
         self, call: CallId, function: str, arguments: JsonObject, context: CallContext, broker: Broker, seconds: float
     ) -> JsonObject:
-        assert self._running is None
         if self._ended:
-            raise ExtensionStoppedError(f"the extension stopped: {await self._process.wait_for_cause()}")
-        self._asked = 0
-        running = self._running = _Running(call, broker)
+            raise await self._stopped()
         try:
-            async with asyncio.timeout(seconds):
-                with contextlib.suppress(ConnectionError):  # the pump sees it too, and learns the cause
-                    await self._send(Invoke(call, function, arguments, context))
-                return await running.result
+            message = self._connection.send(Invoke(call, function, arguments, context))
         except FrameTooLargeError as error:
             raise TooLargeError(f"the arguments are too large: {error}") from None
         except UnsendableError as error:
             raise InvalidError(f"the arguments cannot be sent: {error}") from None
-        except TimeoutError:
-            await self.aclose()
-            raise DeadlineError(f"{function} did not answer within {seconds:g} s and was stopped") from None
+        if not self._calls:
+            self._asked_between_calls, self._bytes_left = 0, 0
+        self._bytes_left += _CALL_BYTES_MAX
+        running = self._calls[call] = _Running(call, broker, self._loop)
+        deadline = self._loop.call_later(seconds, self._expire, running, function, seconds)
+        self._transport.write(message)
+        self._read_on()
+        try:
+            answer = await running.result
         except asyncio.CancelledError:
+            if len(self._calls) > 1:
+                running.is_given_up = True  # it goes on beside the others, unheard, until its deadline
+                raise
             await self.aclose()
             raise
         finally:
-            self._running = None
-            self._asked = 0
-            await _cancel(running.asks)
+            for task in running.asks:
+                task.cancel()
+            if not running.is_given_up:
+                deadline.cancel()
+                self._calls.pop(call, None)
+        if running.asks:
+            await asyncio.gather(*running.asks, return_exceptions=True)
+        return answer
 
     async def aclose(self) -> None:
-        self._ended = True
-        self._writer.transport.abort()  # what a peer has not read is no reason to wait
-        await self._process.end()
-        if self._pumping is not None:
-            await _cancel({self._pumping})
+        self._process.kill()
+        await asyncio.wait({self._see_off()})
+
+    # -- the protocol's callbacks
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._bytes_left -= len(data)
+        try:
+            if self._bytes_left < 0:
+                raise ProtocolError(f"more than {_CALL_BYTES_MAX >> 20} MiB in one call")
+            self._connection.feed(data)
+        except ProtocolError as error:
+            self._break_off(error)
+        else:
+            self._read_on()
+
+    def eof_received(self) -> None:
+        self._see_off()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._see_off()
+
+    def pause_writing(self) -> None:
+        self._writing_is_paused = True
+
+    def resume_writing(self) -> None:
+        self._writing_is_paused = False
+        self._read_on()
+
+    # -- opening
+
+    async def _confined(self, look: Callable[[int], None]) -> None:
+        match await self._opened():
+            case Confined():
+                look(self._process.pid)
+                self._opening = self._loop.create_future()
+                self._transport.write(self._connection.send(Start()))
+            case Fault(code=SandboxError.code) as fault:
+                raise layer_error(fault.message)
+            case _:
+                cause = self._breach or (await self._process.wait_for_cause()).text
+                raise SandboxError(f"the isolate's process ended before it was confined: {cause}")
 
     async def _ready(self) -> Manifest:
         name = self._process.name
         try:
-            while data := await self._reader.read(_READ_BYTES):
-                for frame in self._connection.receive(data):
-                    match frame:
-                        case Ready():
-                            return Manifest.model_validate(frame.manifest)
-                        case Fault():
-                            raise ExtensionLoadError(f"{name}: {frame.message}")
-                        case _:
-                            raise ProtocolError("the first message was neither ready nor a fault")
+            match await self._opened():
+                case Ready() as ready:
+                    return Manifest.model_validate(ready.manifest)
+                case Fault() as fault:
+                    raise ExtensionLoadError(f"{name}: {fault.message}")
+                case None:
+                    cause = self._breach or (await self._process.wait_for_cause()).text
+                    raise ExtensionLoadError(f"{name}: it ended while it was being loaded: {cause}")
+                case _:
+                    raise ProtocolError("the first message was neither ready nor a fault")
         except (ProtocolError, ValueError) as error:
             raise ExtensionLoadError(f"{name}: {_first_line(error)}") from None
-        except ConnectionError:
-            pass
-        raise ExtensionLoadError(f"{name}: it ended while it was being loaded: {await self._process.wait_for_cause()}")
 
-    async def _pump(self) -> None:
-        reason = ""
+    async def _opened(self) -> Frame | None:
+        assert self._opening is not None
         try:
-            while data := await self._reader.read(_READ_BYTES):
-                for frame in self._connection.receive(data):
-                    await self._take(frame)
-        except ConnectionError:
-            pass  # it is gone: let it die of its own cause
-        except ProtocolError as error:
-            reason = f"it broke the protocol: {error}"
-            self._process.kill()
-        self._ended = True
-        cause = await self._process.wait_for_cause()
-        if self._running is not None and not self._running.result.done():
-            self._running.result.set_exception(ExtensionStoppedError(f"the extension stopped: {reason or cause}"))
+            return await self._opening
+        finally:
+            self._opening = None
 
-    async def _take(self, frame: Frame) -> None:
-        running = self._running
+    # -- reading
+
+    def _read_on(self) -> None:
+        """Take what is here, as far as there is room for its consequences."""
+        try:
+            while not self._is_full() and not self._ended and (frame := self._connection.next()) is not None:
+                self._take(frame)
+        except ProtocolError as error:
+            self._break_off(error)
+            return
+        self._watch_frame()
+        if self._is_full() != self._reading_is_paused and not self._transport.is_closing():
+            self._reading_is_paused = not self._reading_is_paused
+            (self._transport.pause_reading if self._reading_is_paused else self._transport.resume_reading)()
+
+    def _is_full(self) -> bool:
+        return self._answering >= _ASKS_AT_ONCE_MAX or self._writing_is_paused
+
+    def _watch_frame(self) -> None:
+        """A message that was begun in a call has to end."""
+        awaited = self._connection.is_mid_frame and bool(self._calls) and not self._is_full()
+        if awaited and self._frame_timer is None:
+            error = ProtocolError(f"a message that did not end within {_FRAME_SECONDS_MAX:g} s")
+            self._frame_timer = self._loop.call_later(_FRAME_SECONDS_MAX, self._break_off, error)
+        elif not awaited and self._frame_timer is not None:
+            self._frame_timer.cancel()
+            self._frame_timer = None
+
+    def _take(self, frame: Frame) -> None:
+        if self._opening is not None:
+            if self._opening.done():
+                raise ProtocolError("a message before its time")
+            self._opening.set_result(frame)
+            return
         match frame:
-            case Return() if running and frame.call_id == running.call:
-                if not running.result.done():
-                    running.result.set_result(frame.result)
-            case Fault() if running and frame.call_id == running.call:
-                problems = tuple(Problem(p.field[:200], p.message[:500]) for p in frame.problems[:20])
-                if not running.result.done():
-                    running.result.set_exception(
-                        ExtensionRaisedError(frame.message[:2_000], echoes=frame.code[:100], problems=problems)
-                    )
+            case Return():
+                self._finish(frame.call_id).set_result(frame.result)
+            case Fault(call_id=str(call_id)):
+                self._finish(call_id).set_exception(_failure(frame))
             case Ask():
-                await self._take_ask(frame)
+                self._take_ask(frame)
             case _:
                 raise ProtocolError("an answer to no call")
 
-    async def _take_ask(self, ask: Ask) -> None:
-        running = self._running
-        self._asked += 1
-        if running is None and self._asked > _ASKS_BETWEEN_CALLS_MAX:
-            raise ProtocolError(f"more than {_ASKS_BETWEEN_CALLS_MAX:,} requests outside of a call")
-        if running is not None and self._asked > self._asks_per_call_max:
+    def _finish(self, call_id: str) -> asyncio.Future[JsonObject]:
+        running = self._calls.pop(CallId(call_id), None)
+        if running is None:
+            raise ProtocolError("an answer to no call")
+        return self._loop.create_future() if running.result.done() else running.result
+
+    def _take_ask(self, ask: Ask) -> None:
+        running = self._calls.get(CallId(ask.call_id))
+        if running is None or running.is_given_up:
+            self._asked_between_calls += 1
+            if self._asked_between_calls > _ASKS_BETWEEN_CALLS_MAX:
+                raise ProtocolError(f"more than {_ASKS_BETWEEN_CALLS_MAX:,} requests outside of a call")
+            # A task that the function left behind: its call is over, and with it all it may ask.
+            self._write(Refusal(ask.ask_id, "request.forbidden", "the call is over"))
+            return
+        running.asked += 1
+        if running.asked > self._asks_per_call_max:
             raise ProtocolError(f"more than {self._asks_per_call_max:,} requests in one call")
-        if running is not None and ask.call_id == running.call:
-            await running.room.acquire()
-            if running is self._running:
-                task = asyncio.create_task(self._answer(ask, running.broker))
-                running.asks.add(task)
-                task.add_done_callback(running.asks.discard)
-                task.add_done_callback(lambda _: running.room.release())
-                return
-        # A task that the function left behind: its call is over, and with it all it may ask.
-        await self._send(Refusal(ask.ask_id, "request.forbidden", "the call is over"))
+        task = self._loop.create_task(self._answer(ask, running.broker))
+        running.asks.add(task)
+        self._answering += 1
+        task.add_done_callback(running.asks.discard)
+        task.add_done_callback(self._answered)
 
     async def _answer(self, ask: Ask, broker: Broker) -> None:
-        reply: Answer | Refusal
         try:
-            reply = Answer(ask.ask_id, await broker.ask(ask.capability, ask.payload))
+            reply: Answer | Refusal = Answer(ask.ask_id, await broker.ask(ask.capability, ask.payload))
         except HostError as error:
             reply = Refusal(ask.ask_id, error.code, str(error)[:2_000])
-        with contextlib.suppress(ConnectionError):
-            try:
-                await self._send(reply)
-            except FrameTooLargeError as error:
-                await self._send(Refusal(ask.ask_id, TooLargeError.code, str(error)))
-            except UnsendableError as error:
-                await self._send(Refusal(ask.ask_id, HostError.code, f"the answer cannot be sent: {error}"))
+        try:
+            self._write(reply)
+        except FrameTooLargeError as error:
+            self._write(Refusal(ask.ask_id, TooLargeError.code, str(error)))
+        except UnsendableError as error:
+            self._write(Refusal(ask.ask_id, HostError.code, f"the answer cannot be sent: {error}"))
 
-    async def _send(self, frame: Frame) -> None:
-        """One frame at a time, so that at most one waits for a peer that does not read."""
-        async with self._sending:
-            if self._writer.is_closing():  # uvloop would raise RuntimeError
-                raise ConnectionResetError
-            self._writer.write(self._connection.send(frame))
-            await self._writer.drain()
+    def _answered(self, task: asyncio.Task[None]) -> None:
+        self._answering -= 1
+        self._read_on()
+
+    def _write(self, frame: Frame) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(self._connection.send(frame))
+
+    # -- ending
+
+    def _expire(self, running: _Running, function: str, seconds: float) -> None:
+        self._calls.pop(running.call, None)
+        self._break_off(None)
+        self._breach = f"another call of yours, of {function}, did not answer within {seconds:g} s"
+        if not running.result.done():
+            running.result.set_exception(
+                DeadlineError(f"{function} did not answer within {seconds:g} s and was stopped")
+            )
+
+    def _break_off(self, error: ProtocolError | None) -> None:
+        if error is not None and not self._breach:
+            self._breach = f"it broke the protocol: {error}"
+        self._process.kill()
+        self._see_off()
+
+    def _see_off(self) -> asyncio.Task[None]:
+        """Once, whatever ended first: the process, its channel, or our patience."""
+        if self._seeing_off is None:
+            self._ended = True
+            self._transport.abort()  # what a peer has not read is no reason to wait
+            self._seeing_off = self._loop.create_task(self._seen_off())
+        return self._seeing_off
+
+    async def _seen_off(self) -> None:
+        if self._frame_timer is not None:
+            self._frame_timer.cancel()
+        if self._opening is not None and not self._opening.done():
+            self._opening.set_result(None)
+        cause = await self._process.wait_for_cause()
+        for running in self._calls.values():
+            if not running.result.done():
+                running.result.set_exception(self._error_of(cause))
+
+    async def _stopped(self) -> ExtensionError:
+        return self._error_of(await self._process.wait_for_cause())
+
+    def _error_of(self, cause: Cause) -> ExtensionError:
+        kind = ExtensionLimitError if cause.is_limit and not self._breach else ExtensionStoppedError
+        return kind(f"the extension stopped: {self._breach or cause.text}")
+
+
+def _failure(fault: Fault) -> ExtensionError:
+    if fault.code == ExtensionLimitError.code:
+        return ExtensionLimitError(fault.message[:2_000])
+    problems = tuple(Problem(p.field[:200], p.message[:500]) for p in fault.problems[:20])
+    return ExtensionRaisedError(fault.message[:2_000], echoes=fault.code[:100], problems=problems)
 
 
 def _hung_up(sock: socket.socket) -> bool:
@@ -245,12 +383,6 @@ def _hung_up(sock: socket.socket) -> bool:
     poll = select.poll()
     poll.register(sock, 0)  # what is always reported: POLLHUP, POLLERR
     return bool(poll.poll(0))
-
-
-async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _first_line(error: Exception) -> str:

@@ -12,13 +12,38 @@ _PACKAGE_DIRECTORIES = ("site-packages", "dist-packages")
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:
-    """``mounts`` are mounted where they are; ``masked`` below them are covered: packages are mounted singly."""
+    """``mounts`` are mounted where they are; ``masked`` below them are covered: packages are mounted singly.
+
+    Where nothing can be mounted or covered, the same is said by what may be opened: of ``listed`` the names,
+    of ``readable`` all.
+    """
 
     executable: str
     mounts: tuple[str, ...]
     masked: tuple[str, ...]
     symlinks: tuple[tuple[str, str], ...]
     import_path: tuple[str, ...]
+
+    @property
+    def listed(self) -> tuple[str, ...]:
+        return tuple(mount for mount in self.mounts if any(_is_below(path, mount) for path in self.masked))
+
+    @property
+    def readable(self) -> tuple[str, ...]:
+        return tuple(path for mount in self.mounts for path in _without(self.masked, mount))
+
+
+def _is_below(path: str, directory: str) -> bool:
+    return path.startswith(f"{directory}/")
+
+
+def _without(masked: tuple[str, ...], path: str) -> list[str]:
+    """``path``, or as much of what is in it as leaves ``masked`` out."""
+    if path in masked or os.path.islink(path):
+        return []
+    if not any(_is_below(other, path) for other in masked):
+        return [path]
+    return [found for entry in sorted(os.listdir(path)) for found in _without(masked, f"{path}/{entry}")]
 
 
 def this_interpreter() -> Interpreter:

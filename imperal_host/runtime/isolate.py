@@ -31,10 +31,11 @@ class Isolate(Protocol):
     async def invoke(
         self, call: CallId, function: str, arguments: JsonObject, context: CallContext, broker: Broker, seconds: float
     ) -> JsonObject:
-        """One call at a time.
+        """Several calls may be in progress at once.
 
         Raises ``TooLargeError`` or ``InvalidError`` for arguments that cannot be sent, and the isolate is as
-        before; ``ExtensionRaisedError``; and ``ExtensionStoppedError``, after which it is gone.
+        before; ``ExtensionRaisedError`` and ``ExtensionLimitError``; and ``ExtensionStoppedError``, after which it
+        is gone.
         """
         ...
 
@@ -46,6 +47,10 @@ class Isolate(Protocol):
         """Let it run again."""
         ...
 
+    def memory_bytes(self) -> int:
+        """What it holds in memory now, 0 if that cannot be seen."""
+        ...
+
     async def aclose(self) -> None:
         """Kill it, and return when it is gone. Never raises."""
         ...
@@ -54,6 +59,14 @@ class Isolate(Protocol):
 class Launcher(Protocol):
     async def launch(self, package: Package) -> Isolate:
         """Raises ``SandboxError`` when a layer does not hold, ``ExtensionLoadError`` when the code does not load."""
+        ...
+
+    def retire(self, package: Package) -> None:
+        """It will not be launched again: what was kept for that may end with its last isolate."""
+        ...
+
+    async def aclose(self) -> None:
+        """End all that is left. Nothing is launched after this."""
         ...
 
 

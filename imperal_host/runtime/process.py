@@ -1,39 +1,49 @@
-"""The isolate as an operating-system process: its end, its cause of death, its output."""
+"""The isolate as an operating-system process: its end and its cause of death."""
 
 import asyncio
 import contextlib
 import os
 import signal
-import socket
+from dataclasses import dataclass
 
-from imperal_host.log import logger
+from imperal_host.runtime.cgroups import Group
+from imperal_host.runtime.output import Output
+from imperal_host.runtime.policy import SandboxLimits
+from imperal_host.runtime.zygote import Clone, Ending
 
-_LINE_CHARACTERS_MAX = 2_000
-_OUTPUT_BYTES_MAX = 64 << 10
-_OUTPUT_LINES_MAX = 1_000
 _END_SECONDS_MAX = 5.0
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _CAUSES: dict[int, str] = {
     signal.SIGSYS: "it made a forbidden system call",
-    signal.SIGKILL: "it was killed (by a limit on CPU or memory, or by the operator)",
-    signal.SIGXCPU: "it used up its CPU time",
     signal.SIGSEGV: "it crashed (segmentation fault)",
     signal.SIGABRT: "it aborted",
     signal.SIGXFSZ: "it wrote a file over the limit",
 }
 
 
-class Process:
-    """``pid`` is the isolate's own, as the host sees it; ``outer`` is its waiting parent."""
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a process ended, as a clause about "it". ``is_limit``: it met a bound of its own."""
 
-    def __init__(self, outer: asyncio.subprocess.Process, control: socket.socket, pid: int, name: str) -> None:
-        self._outer = outer
-        self._control = control
-        self._handle = _handle_of(pid)
-        self._log = logger("runtime").bind(extension=name)
-        self._ending: asyncio.Task[str] | None = None
+    text: str
+    is_limit: bool = False
+
+
+class Process:
+    """``pid`` is the isolate's own, as the host sees it."""
+
+    def __init__(self, clone: Clone, name: str, limits: SandboxLimits) -> None:
+        self._handle = clone.handle
+        self._said = clone.ending
+        self._limits = limits
+        self._output = Output(clone.output, name)
+        self._group = Group(())
+        self._ending: asyncio.Task[Cause] | None = None
         self.name = name
-        self.pid = pid
-        self._output = asyncio.create_task(self._relay_output())
+        self.pid = clone.pid
+
+    def limit_by(self, group: Group) -> None:
+        self._group = group
 
     def kill(self) -> None:
         self.send(signal.SIGKILL)
@@ -44,70 +54,60 @@ class Process:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._handle, number)
 
-    async def end(self) -> str:
+    def memory_bytes(self) -> int:
+        try:
+            with open(f"/proc/{self.pid}/statm", "rb") as file:
+                return int(file.read().split()[1]) * _PAGE_BYTES
+        except (OSError, IndexError):
+            return 0
+
+    async def end(self) -> Cause:
         """Kill if need be, wait until nothing is left, and say why it ended."""
         if self._ending is None:
             self._ending = asyncio.create_task(self._wait_for_end())
         return await asyncio.shield(self._ending)
 
-    async def wait_for_cause(self) -> str:
+    async def wait_for_cause(self) -> Cause:
         """For an isolate that closed its channel by itself: let it die of its own cause."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_END_SECONDS_MAX):
-                await self._outer.wait()
+        if self._ending is None:
+            await asyncio.wait({self._said}, timeout=_END_SECONDS_MAX)
         return await self.end()
 
-    async def _wait_for_end(self) -> str:
+    async def _wait_for_end(self) -> Cause:
         self.kill()
-        try:
-            async with asyncio.timeout(_END_SECONDS_MAX):
-                await self._outer.wait()
-        except TimeoutError:
-            self._outer.kill()
-            await self._outer.wait()
-        with contextlib.suppress(TimeoutError):  # its last words: the pipe's end is near, or never comes
-            async with asyncio.timeout(_END_SECONDS_MAX):
-                await self._output
-        cause = self._read_cause()
-        if self._handle >= 0:
-            os.close(self._handle)
-            self._handle = -1
-        self._control.close()
+        if not self._said.done():
+            await asyncio.wait({self._said}, timeout=_END_SECONDS_MAX)
+        await _gone(self._handle)
+        os.close(self._handle)
+        self._handle = -1
+        self._output.close()
+        cause = self._cause(self._said.result() if self._said.done() else Ending(-1))
+        self._group.remove()
         return cause
 
-    def _read_cause(self) -> str:
-        with contextlib.suppress(BlockingIOError, ConnectionError):
-            while message := self._control.recv(4_096).decode(errors="replace"):
-                word, _, rest = message.partition(" ")
-                if word == "exit":
-                    return _cause(int(rest))
-        return "it ended"
-
-    async def _relay_output(self) -> None:
-        """What the extension prints becomes log lines; past a bound it is read and thrown away."""
-        assert self._outer.stdout is not None
-        left, lines_left = _OUTPUT_BYTES_MAX, _OUTPUT_LINES_MAX
-        pending = b""
-        while data := await self._outer.stdout.read(1 << 16):
-            *lines, pending = (pending + data[: max(left, 0)]).split(b"\n")
-            left -= len(data)
-            for line in [line for line in lines if line.strip()][: max(lines_left, 0)]:
-                lines_left -= 1
-                self._log.info("extension.output", text=line.decode(errors="replace")[:_LINE_CHARACTERS_MAX])
-        if pending:
-            self._log.info("extension.output", text=pending.decode(errors="replace")[:_LINE_CHARACTERS_MAX])
+    def _cause(self, ending: Ending) -> Cause:
+        if ending.status == -1:
+            return Cause("it ended with its zygote")
+        if not os.WIFSIGNALED(ending.status):
+            return Cause(f"it exited with status {os.waitstatus_to_exitcode(ending.status)}")
+        number = os.WTERMSIG(ending.status)
+        allowed = self._limits.cpu_seconds_max
+        if number == signal.SIGKILL and ending.cpu_seconds >= allowed:
+            return Cause(f"it used up its {allowed:,} s of processor time ({ending.cpu_seconds:.1f} s)", is_limit=True)
+        if number == signal.SIGKILL and self._group.oom_kills():
+            most = self._limits.memory_bytes_max >> 20
+            return Cause(f"it was killed at the limit of {most:,} MiB of memory", is_limit=True)
+        if number == signal.SIGKILL:
+            return Cause(f"it was killed; at most {ending.memory_bytes >> 20:,} MiB of memory were in use")
+        return Cause(_CAUSES.get(number, f"it ended on signal {number}"))
 
 
-def _handle_of(pid: int) -> int:
-    """A pidfd, or -1 for a process that has ended already."""
+async def _gone(handle: int) -> None:
+    """Until the kernel says that the process is over (pidfd_open(2): the descriptor becomes readable)."""
+    loop = asyncio.get_running_loop()
+    gone = asyncio.Event()
+    loop.add_reader(handle, gone.set)
     try:
-        return os.pidfd_open(pid)
-    except ProcessLookupError:
-        return -1
-
-
-def _cause(status: int) -> str:
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        return _CAUSES.get(number, f"it ended on signal {number}")
-    return f"it exited with status {os.waitstatus_to_exitcode(status)}"
+        await gone.wait()
+    finally:
+        loop.remove_reader(handle)

@@ -14,14 +14,28 @@ from imperal_sdk.wire.connection import (
     Role,
     UnsendableError,
 )
-from imperal_sdk.wire.frames import Answer, Ask, CallContext, Fault, Frame, Invoke, LlmView, Problem, Ready, Refusal
-from imperal_sdk.wire.frames import Return as Return
+from imperal_sdk.wire.frames import (
+    Answer,
+    Ask,
+    CallContext,
+    Confined,
+    Fault,
+    Frame,
+    Invoke,
+    LlmView,
+    Problem,
+    Ready,
+    Refusal,
+    Return,
+    Start,
+)
 
 __all__ = [
     "FRAME_BYTES_MAX",
     "Answer",
     "Ask",
     "CallContext",
+    "Confined",
     "Connection",
     "Fault",
     "Frame",
@@ -34,5 +48,6 @@ __all__ = [
     "Refusal",
     "Return",
     "Role",
+    "Start",
     "UnsendableError",
 ]

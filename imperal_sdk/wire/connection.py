@@ -4,7 +4,7 @@ from enum import Enum
 
 import msgspec
 
-from imperal_sdk.wire.frames import Answer, Ask, Fault, Frame, Invoke, Ready, Refusal, Return
+from imperal_sdk.wire.frames import Answer, Ask, Confined, Fault, Frame, Invoke, Ready, Refusal, Return, Start
 
 FRAME_BYTES_MAX = 4 << 20
 # A few bytes of JSON can become many of Python: what an isolate sends is bounded in values as well.
@@ -33,12 +33,12 @@ class Role(Enum):
 
 
 _MAY_SEND: dict[Role, tuple[type, ...]] = {
-    Role.HOST: (Invoke, Answer, Refusal),
-    Role.ISOLATE: (Ready, Ask, Return, Fault),
+    Role.HOST: (Start, Invoke, Answer, Refusal),
+    Role.ISOLATE: (Confined, Ready, Ask, Return, Fault),
 }
 _DECODE_FROM = {
-    Role.HOST: msgspec.json.Decoder(Invoke | Answer | Refusal),
-    Role.ISOLATE: msgspec.json.Decoder(Ready | Ask | Return | Fault),
+    Role.HOST: msgspec.json.Decoder(Start | Invoke | Answer | Refusal),
+    Role.ISOLATE: msgspec.json.Decoder(Confined | Ready | Ask | Return | Fault),
 }
 
 
@@ -61,20 +61,38 @@ class Connection:
             raise FrameTooLargeError(len(body))
         return len(body).to_bytes(_LENGTH_BYTES, "big") + body
 
-    def receive(self, data: bytes) -> list[Frame]:
-        """Whole frames only; the rest waits. The length is checked before a byte of the body is kept."""
+    def feed(self, data: bytes) -> None:
+        """Raises ``ProtocolError`` for a length over the limit before a byte of that body is kept."""
         self._buffer += data
-        frames: list[Frame] = []
-        while len(self._buffer) >= _LENGTH_BYTES:
+        self._check_length()
+
+    def next(self) -> Frame | None:
+        """The next whole frame, decoded now and not before; ``None`` when there is none yet."""
+        if len(self._buffer) < _LENGTH_BYTES:
+            return None
+        end = _LENGTH_BYTES + int.from_bytes(self._buffer[:_LENGTH_BYTES], "big")
+        if len(self._buffer) < end:
+            return None
+        frame = self._decode(bytes(self._buffer[_LENGTH_BYTES:end]))
+        del self._buffer[:end]
+        self._check_length()
+        return frame
+
+    def receive(self, data: bytes) -> list[Frame]:
+        """All frames that are whole with ``data``; the rest waits."""
+        self.feed(data)
+        return list(iter(self.next, None))
+
+    @property
+    def is_mid_frame(self) -> bool:
+        """Whether a part of a frame is here, and its rest is awaited."""
+        return bool(self._buffer)
+
+    def _check_length(self) -> None:
+        if len(self._buffer) >= _LENGTH_BYTES:
             size = int.from_bytes(self._buffer[:_LENGTH_BYTES], "big")
             if size > FRAME_BYTES_MAX:
                 raise ProtocolError(f"frame of {size:,} bytes, over the limit of {FRAME_BYTES_MAX:,}")
-            end = _LENGTH_BYTES + size
-            if len(self._buffer) < end:
-                break
-            frames.append(self._decode(bytes(self._buffer[_LENGTH_BYTES:end])))
-            del self._buffer[:end]
-        return frames
 
     def _decode(self, body: bytes) -> Frame:
         if sum(map(body.count, (b",", b"[", b"{"))) > self._values_max:

@@ -42,6 +42,10 @@ class Problem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 # -- sent by the host
 
 
+class Start(msgspec.Struct, frozen=True, tag="start", forbid_unknown_fields=True):
+    """The host has looked at the confined process from outside: the extension may be imported."""
+
+
 class Invoke(msgspec.Struct, frozen=True, tag="invoke", forbid_unknown_fields=True):
     call_id: str
     function: str
@@ -63,6 +67,10 @@ class Refusal(msgspec.Struct, frozen=True, tag="refusal", forbid_unknown_fields=
 
 
 # -- sent by the isolate
+
+
+class Confined(msgspec.Struct, frozen=True, tag="confined", forbid_unknown_fields=True):
+    """Every layer holds; nothing of the extension has run."""
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready", forbid_unknown_fields=True):
@@ -94,4 +102,4 @@ class Fault(msgspec.Struct, frozen=True, tag="fault", forbid_unknown_fields=True
     problems: list[Problem] = []
 
 
-Frame = Invoke | Answer | Refusal | Ready | Ask | Return | Fault
+Frame = Start | Invoke | Answer | Refusal | Confined | Ready | Ask | Return | Fault

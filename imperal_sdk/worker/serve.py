@@ -8,12 +8,11 @@ import os
 import socket
 import sys
 import traceback
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from pydantic import BaseModel, ValidationError
 
-import imperal_sdk
 from imperal_sdk.chat.extension import FunctionDef
 from imperal_sdk.context import Context
 from imperal_sdk.errors import ImperalError, from_code
@@ -22,6 +21,7 @@ from imperal_sdk.types.action_result import ActionResult
 from imperal_sdk.wire import (
     Answer,
     Ask,
+    Confined,
     Connection,
     Fault,
     Frame,
@@ -32,51 +32,66 @@ from imperal_sdk.wire import (
     Refusal,
     Return,
     Role,
+    Start,
 )
 from imperal_sdk.wire.connection import UnsendableError
+from imperal_sdk.worker import limits
 from imperal_sdk.worker.loader import LoadError, load
 
-_READ_BYTES = 1 << 16
-_SITE = os.path.dirname(os.path.dirname(imperal_sdk.__file__))
+_FRAME_BYTES = 1 << 12
 
 
 def serve(channel: socket.socket, module: str, attribute: str) -> None:
-    """Load the extension, say ``Ready``, serve until the host closes the channel."""
+    """Say ``Confined``; once told to, load the extension, say ``Ready``, and serve until the host closes."""
+    connection = Connection(Role.ISOLATE)
+    channel.sendall(connection.send(Confined()))
+    if not any(isinstance(frame, Start) for frame in connection.receive(channel.recv(_FRAME_BYTES))):
+        return
     try:
         extension, manifest = load(module, attribute)
     except LoadError as error:
-        connection = Connection(Role.ISOLATE)
         channel.sendall(connection.send(Fault(code="extension.load_failed", message=str(error)[:2000])))
         return
-    asyncio.run(_Worker(channel, extension, _home(module)).run(manifest.model_dump(mode="json")))
+    worker = _Worker(connection, extension, _home(module))
+    asyncio.run(worker.run(channel, Ready(manifest.model_dump(mode="json"))))
 
 
-class _Worker:
-    def __init__(self, channel: socket.socket, extension: Extension, home: str) -> None:
-        self._channel = channel
-        self._home = home
+class _Worker(asyncio.Protocol):
+    def __init__(self, connection: Connection, extension: Extension, home: tuple[str, str]) -> None:
+        self._place, self._home = home
         self._functions = extension.functions
         self._config = dict(extension.config_defaults)
-        self._connection = Connection(Role.ISOLATE)
+        self._connection = connection
         self._ask_ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def run(self, manifest: dict[str, Any]) -> None:
-        reader, self._writer = await asyncio.open_connection(sock=self._channel)
-        self._send(Ready(manifest))
-        while data := await reader.read(_READ_BYTES):
-            for frame in self._connection.receive(data):
-                self._take(frame)
-        self._writer.close()
+    async def run(self, channel: socket.socket, ready: Ready) -> None:
+        self._loop = asyncio.get_running_loop()
+        if sys.version_info >= (3, 12):
+            self._loop.set_task_factory(asyncio.eager_task_factory)
+        self._closed = self._loop.create_future()
+        await self._loop.create_connection(lambda: self, sock=channel)
+        self._send(ready)
+        await self._closed
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closed.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        for frame in self._connection.receive(data):
+            self._take(frame)
 
     def _send(self, frame: Frame) -> None:
-        self._writer.write(self._connection.send(frame))
+        self._transport.write(self._connection.send(frame))
 
     def _take(self, frame: Frame) -> None:
         match frame:
             case Invoke():
-                task = asyncio.create_task(self._call(frame))
+                task = self._loop.create_task(self._call(frame))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
             case Answer():
@@ -99,9 +114,10 @@ class _Worker:
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:  # a CancelledError too: whatever the function raises is its answer
-            if self._writer.is_closing():
+            if self._transport.is_closing():
                 raise
-            reply = Fault("extension.raised", self._explain(error), invoke.call_id)
+            code = "extension.limit" if (limit := limits.reached(error)) else "extension.raised"
+            reply = Fault(code, f"{limit}{self._explain(error)}"[:2000], invoke.call_id)
             with contextlib.suppress(Exception):  # the extension may have closed its standard error
                 traceback.print_exception(error)
         try:
@@ -115,7 +131,7 @@ class _Worker:
         for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
             file = frame.f_code.co_filename
             if file.startswith((f"{self._home}/", f"{self._home}.py")):
-                name = file.removeprefix(f"{self._home}/").removeprefix(f"{_SITE}/")
+                name = file.removeprefix(f"{self._home}/").removeprefix(f"{self._place}/")
                 return f"{_line(error)[:1500]} ({name}, line {line}, in {frame.f_code.co_name})"
         return _line(error)
 
@@ -132,7 +148,7 @@ class _Worker:
 
         async def ask(capability: str, payload: dict[str, Any]) -> dict[str, Any]:
             ask_id = send(capability, payload)
-            future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+            future: asyncio.Future[dict[str, Any]] = self._loop.create_future()
             self._waiting[ask_id] = future
             try:
                 return await future
@@ -195,10 +211,14 @@ def _has_no_json(value: object) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
 
 
-def _home(module: str) -> str:
-    """What the paths of the extension's own files begin with: its folder, or its own part of the packages'."""
+def _home(module: str) -> tuple[str, str]:
+    """Where the extension's files lie, and what the paths of its own ones among them begin with.
+
+    A folder is all its own; a package shares its place with what it requires.
+    """
     file = str(sys.modules[module].__file__)
-    return f"{_SITE}/{module.partition('.')[0]}" if file.startswith(f"{_SITE}/") else os.path.dirname(file)
+    place = next((entry for entry in sys.path if file.startswith(f"{entry}/")), os.path.dirname(file))
+    return place, place if module == "main" else f"{place}/{module.partition('.')[0]}"
 
 
 def _line(error: BaseException) -> str:

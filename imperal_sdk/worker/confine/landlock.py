@@ -25,8 +25,9 @@ def abi() -> int:
         return 0
 
 
-def restrict(read: list[str], write: list[str], devices: list[str]) -> None:
-    """From here on only these paths can be opened, none executed, and no TCP port bound or connected."""
+def prepare(read: list[str], listed: list[str], write: list[str], devices: list[str]) -> int:
+    """A ruleset, as a descriptor: only these paths can be opened, none executed, and no TCP port bound or
+    connected. Of what is below ``listed`` the names can be seen, no more."""
     version = abi()
     if version < 1:
         raise OSError(errno.ENOSYS, "Landlock is not enabled in this kernel")
@@ -39,12 +40,23 @@ def restrict(read: list[str], write: list[str], devices: list[str]) -> None:
     size = 8 if version < 4 else 16 if version < 6 else 24
     ruleset = linux.syscall(linux.LANDLOCK_CREATE_RULESET, ctypes.create_string_buffer(attributes, 24), size, 0)
     try:
-        for paths, access in ((read, _READ), (write, _WRITE), (devices, _READ_FILE | _WRITE_FILE)):
+        for paths, access in (
+            (read, _READ),
+            (listed, _READ_DIR),
+            (write, _WRITE),
+            (devices, _READ_FILE | _WRITE_FILE),
+        ):
             for path in paths:
                 _allow(ruleset, path, access & handled)
-        linux.syscall(linux.LANDLOCK_RESTRICT_SELF, ruleset, 0)
-    finally:
+    except BaseException:
         os.close(ruleset)
+        raise
+    return ruleset
+
+
+def restrict(ruleset: int) -> None:
+    """Apply a prepared ruleset to this thread and all it starts. Needs no_new_privs."""
+    linux.syscall(linux.LANDLOCK_RESTRICT_SELF, ruleset, 0)
 
 
 def _allow(ruleset: int, path: str, access: int) -> None:

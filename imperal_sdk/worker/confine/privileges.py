@@ -23,13 +23,17 @@ def take_id(number: int) -> None:
     os.setresuid(number, number, number)
 
 
-def drop_capabilities() -> None:
-    """Empty bounding, ambient, effective, permitted and inheritable sets (capabilities(7))."""
+def drop_bounding_set() -> None:
+    """Nothing can be gained by executing a file (capabilities(7)). A change of ids takes the right to do this."""
     for capability in range(64):
         try:
             linux.prctl(linux.PR_CAPBSET_DROP, capability)
         except OSError:  # past the last capability this kernel knows, or no right to drop: the set is empty then
             break
+
+
+def drop_capabilities() -> None:
+    """Empty ambient, effective, permitted and inheritable sets (capabilities(7))."""
     linux.prctl(linux.PR_CAP_AMBIENT, linux.PR_CAP_AMBIENT_CLEAR_ALL)
     header = ctypes.create_string_buffer(struct.pack("II", _LINUX_CAPABILITY_VERSION_3, 0), 8)
     linux.syscall(linux.CAPSET[os.uname().machine], header, ctypes.create_string_buffer(24))

@@ -1,7 +1,7 @@
 """A minimal read-only root, reached by pivot_root(2): what is not mounted does not exist.
 
 There is no /proc, no /sys, no /etc; /dev has four harmless nodes; the only writable place is a small
-private tmpfs without execute permission at ``SCRATCH``.
+tmpfs without execute permission at ``SCRATCH``, which each isolate mounts for itself alone.
 """
 
 import os
@@ -9,9 +9,12 @@ import os
 from imperal_sdk.worker.confine import linux
 
 SCRATCH = "/scratch/t"
+# A Landlock rule on a covered mount point is ignored, so the rule is on this one, and the tmpfs below it.
+WRITABLE = "/scratch"
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/urandom")
 _STAGES = ("/mnt", "/tmp", "/run")  # noqa: S108  (a mount point, not a file)
 _READ_ONLY = linux.MS_RDONLY | linux.MS_NOSUID | linux.MS_NODEV
+_INODES_MAX = 1_024
 
 
 class Sources:
@@ -33,7 +36,7 @@ class Sources:
             os.close(descriptor)
 
 
-def build(sources: Sources, masked: list[str], symlinks: list[tuple[str, str]], scratch_bytes_max: int) -> None:
+def build(sources: Sources, masked: list[str], symlinks: list[tuple[str, str]]) -> None:
     """Make the root and move into it. ``masked`` directories are covered by empty ones."""
     stage = next(path for path in _STAGES if os.path.isdir(path))
     linux.mount("tmpfs", stage, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "size=1m,mode=0755")
@@ -49,17 +52,16 @@ def build(sources: Sources, masked: list[str], symlinks: list[tuple[str, str]], 
     for node in DEVICES:
         os.close(os.open(stage + node, os.O_CREAT | os.O_CLOEXEC, 0o666))
         linux.mount(node, stage + node, flags=linux.MS_BIND)
-    # A Landlock rule on a covered mount point is ignored, so the rule is on /scratch and the tmpfs below it.
     os.makedirs(stage + SCRATCH)
-    linux.mount(
-        "tmpfs",
-        stage + SCRATCH,
-        "tmpfs",
-        linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC,
-        f"size={scratch_bytes_max},nr_inodes=1024,mode=1777",
-    )
     os.chdir(stage)
     linux.syscall(linux.PIVOT_ROOT[os.uname().machine], b".", b".")
     linux.detach(".")
     os.chdir("/")
     linux.mount("none", "/", flags=linux.MS_REMOUNT | linux.MS_BIND | _READ_ONLY)
+
+
+def mount_scratch(bytes_max: int) -> None:
+    """The isolate's own. Its number of files is bounded too: an inode costs kernel memory."""
+    flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
+    linux.mount("tmpfs", SCRATCH, "tmpfs", flags, f"size={bytes_max},nr_inodes={_INODES_MAX},mode=1777")
+    os.chdir(SCRATCH)

@@ -136,13 +136,20 @@ class _Program(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
 
 
-def restrict() -> None:
-    """Apply the filter to every thread of this process. Needs no_new_privs."""
+Prepared = tuple[ctypes.Array[ctypes.c_char], ctypes.Array[ctypes.c_char]]
+
+
+def prepare() -> Prepared:
+    """The filter as the kernel wants it: its header, and the instructions that the header points to."""
     machine = os.uname().machine
     if machine != "x86_64":
         raise OSError(errno.ENOSYS, f"no system-call filter for {machine} yet")
     instructions = b"".join(struct.pack("HBBI", *instruction) for instruction in program())
     held = ctypes.create_string_buffer(instructions, len(instructions))
-    header = bytearray(_Program(len(instructions) // 8, ctypes.addressof(held)))
-    pointer = (ctypes.c_char * len(header)).from_buffer(header)
-    linux.syscall(linux.SECCOMP[machine], _SET_MODE_FILTER, _TSYNC, pointer)
+    header = bytes(_Program(len(instructions) // 8, ctypes.addressof(held)))
+    return ctypes.create_string_buffer(header, len(header)), held
+
+
+def restrict(prepared: Prepared) -> None:
+    """Apply the filter to every thread of this process. Needs no_new_privs."""
+    linux.syscall(linux.SECCOMP[os.uname().machine], _SET_MODE_FILTER, _TSYNC, prepared[0])
