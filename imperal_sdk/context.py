@@ -7,6 +7,7 @@ JSON payload comes back, or an ``ImperalError`` with the host's code.
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import ValidationError as PydanticError
@@ -196,23 +197,48 @@ class TimeContext:
 
 
 class Context:
-    """What a function gets as its first argument."""
+    """What a function gets as its first argument. Each part is made when it is first used."""
 
     def __init__(self, call: CallContext, ask: AskFn, emit: Callable[[str, dict[str, Any]], None]) -> None:
+        self._call = call
+        self._ask = ask
         self._emit = emit
-        self.user = UserContext(
+
+    @cached_property
+    def user(self) -> UserContext:
+        call = self._call
+        return UserContext(
             imperal_id=call.imperal_id,
             email=call.email,
             tenant_id=call.tenant_id,
             role=call.role,
             scopes=call.scopes,
         )
-        self.tenant = TenantContext(tenant_id=call.tenant_id, name=call.tenant_id)
-        self.llm = Llm(ask, call.llm)
-        self.ai = Ai(self.llm)
-        self.log = Log(lambda entry: emit("log.write", entry))
-        self.config = Config(call.config)
-        self.time = TimeContext(datetime.fromtimestamp(call.now, UTC).isoformat())
+
+    @cached_property
+    def tenant(self) -> TenantContext:
+        return TenantContext(tenant_id=self._call.tenant_id, name=self._call.tenant_id)
+
+    @cached_property
+    def llm(self) -> Llm:
+        return Llm(self._ask, self._call.llm)
+
+    @cached_property
+    def ai(self) -> Ai:
+        return Ai(self.llm)
+
+    @cached_property
+    def log(self) -> Log:
+        emit = self._emit
+        return Log(lambda entry: emit("log.write", entry))
+
+    @cached_property
+    def config(self) -> Config:
+        return Config(self._call.config)
+
+    @cached_property
+    def time(self) -> TimeContext:
+        return TimeContext(datetime.fromtimestamp(self._call.now, UTC).isoformat())
 
     def progress(self, percent: float, message: str = "") -> _Sent:
         """Tell the caller how far the work is: 0 to 100. Works with and without ``await``."""

@@ -149,9 +149,9 @@ class Channel(asyncio.Protocol):
         running = self._calls[call] = _Running(call, broker, self._loop)
         deadline = self._loop.call_later(seconds, self._expire, running, function, seconds)
         self._transport.write(message)
-        self._read_on()
+        self._watch_frame()
         try:
-            answer = await running.result
+            return await running.result
         except asyncio.CancelledError:
             if len(self._calls) > 1:
                 running.is_given_up = True  # it goes on beside the others, unheard, until its deadline
@@ -159,14 +159,11 @@ class Channel(asyncio.Protocol):
             await self.aclose()
             raise
         finally:
-            for task in running.asks:
-                task.cancel()
             if not running.is_given_up:
                 deadline.cancel()
                 self._calls.pop(call, None)
-        if running.asks:
-            await asyncio.gather(*running.asks, return_exceptions=True)
-        return answer
+            if running.asks:
+                await _cancelled(running.asks)
 
     async def aclose(self) -> None:
         self._process.kill()
@@ -383,6 +380,12 @@ def _hung_up(sock: socket.socket) -> bool:
     poll = select.poll()
     poll.register(sock, 0)  # what is always reported: POLLHUP, POLLERR
     return bool(poll.poll(0))
+
+
+async def _cancelled(tasks: set[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _first_line(error: Exception) -> str:

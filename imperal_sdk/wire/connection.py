@@ -95,7 +95,7 @@ class Connection:
                 raise ProtocolError(f"frame of {size:,} bytes, over the limit of {FRAME_BYTES_MAX:,}")
 
     def _decode(self, body: bytes) -> Frame:
-        if sum(map(body.count, (b",", b"[", b"{"))) > self._values_max:
+        if len(body) > self._values_max and sum(map(body.count, (b",", b"[", b"{"))) > self._values_max:
             raise ProtocolError(f"more than {self._values_max:,} values in one message")
         try:
             frame: Frame = self._decoder.decode(body)

@@ -65,6 +65,8 @@ class _Worker(asyncio.Protocol):
         self._ask_ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._unsent: list[bytes] = []
+        self._is_receiving = False
 
     async def run(self, channel: socket.socket, ready: Ready) -> None:
         self._loop = asyncio.get_running_loop()
@@ -82,18 +84,35 @@ class _Worker(asyncio.Protocol):
         self._closed.set_result(None)
 
     def data_received(self, data: bytes) -> None:
+        self._is_receiving = True
         for frame in self._connection.receive(data):
             self._take(frame)
+        self._is_receiving = False
+        self._flush()
 
     def _send(self, frame: Frame) -> None:
-        self._transport.write(self._connection.send(frame))
+        self._write(self._connection.send(frame))
+
+    def _write(self, message: bytes) -> None:
+        """At once if one call runs; what several say in one turn of the loop goes out together."""
+        self._unsent.append(message)
+        if len(self._tasks) <= 1 and not self._is_receiving:
+            self._flush()
+        elif len(self._unsent) == 1:
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        if self._unsent:
+            message = b"".join(self._unsent)
+            self._unsent.clear()
+            self._transport.write(message)
 
     def _take(self, frame: Frame) -> None:
         match frame:
             case Invoke():
                 task = self._loop.create_task(self._call(frame))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                if not task.done():
+                    self._tasks.add(task)
             case Answer():
                 if (waiting := self._waiting.pop(frame.ask_id, None)) and not waiting.done():
                     waiting.set_result(frame.payload)
@@ -104,7 +123,7 @@ class _Worker(asyncio.Protocol):
                 raise AssertionError(frame)
 
     async def _call(self, invoke: Invoke) -> None:
-        reply: Frame
+        reply: Return | Fault
         try:
             reply = Return(invoke.call_id, await self._run(invoke))
         except _BadArgumentsError as error:
@@ -120,11 +139,19 @@ class _Worker(asyncio.Protocol):
             reply = Fault(code, f"{limit}{self._explain(error)}"[:2000], invoke.call_id)
             with contextlib.suppress(Exception):  # the extension may have closed its standard error
                 traceback.print_exception(error)
+        self._write(self._encode(reply, invoke))
+        self._tasks.discard(asyncio.current_task())
+
+    def _encode(self, reply: Return | Fault, invoke: Invoke) -> bytes:
         try:
-            self._send(reply)
+            message = self._connection.send(reply)
         except UnsendableError as error:
             why = f"the answer cannot be sent: {error}"
-            self._send(Fault("extension.bad_answer", why[:2000], invoke.call_id))
+            return self._connection.send(Fault("extension.bad_answer", why[:2000], invoke.call_id))
+        if b"null" in message and isinstance(reply, Return) and _has_no_json(reply.result):
+            why = f"ValueError: {invoke.function} returned NaN or infinity, which JSON does not have"
+            return self._connection.send(Fault("extension.raised", why, invoke.call_id))
+        return message
 
     def _explain(self, error: BaseException) -> str:
         """One line: what was raised, and where in the extension's own files."""
@@ -136,33 +163,47 @@ class _Worker(asyncio.Protocol):
         return _line(error)
 
     async def _run(self, invoke: Invoke) -> dict[str, Any]:
-        def send(capability: str, payload: dict[str, Any]) -> int:
-            ask_id = next(self._ask_ids)
-            try:
-                self._send(Ask(invoke.call_id, ask_id, capability, payload))
-            except FrameTooLargeError as error:
-                raise ImperalError(str(error), "request.too_large") from None
-            except UnsendableError as error:
-                raise ImperalError(f"the request cannot be sent: {error}", "request.invalid") from None
-            return ask_id
-
-        async def ask(capability: str, payload: dict[str, Any]) -> dict[str, Any]:
-            ask_id = send(capability, payload)
-            future: asyncio.Future[dict[str, Any]] = self._loop.create_future()
-            self._waiting[ask_id] = future
-            try:
-                return await future
-            finally:
-                self._waiting.pop(ask_id, None)
-
-        def emit(capability: str, payload: dict[str, Any]) -> None:
-            send(capability, payload)
-
         function = self._functions[invoke.function]
         arguments = _arguments(function, invoke.arguments)
-        config = {**self._config, **invoke.context.config}
-        context = Context(msgspec.structs.replace(invoke.context, config=config), ask, emit)
-        return _as_result(await function.func(context, *arguments), function)
+        called = invoke.context
+        if self._config:
+            called = msgspec.structs.replace(called, config={**self._config, **called.config})
+        door = _Door(self, invoke.call_id)
+        return _as_result(await function.func(Context(called, door.ask, door.emit), *arguments), function)
+
+    def open_ask(self, call_id: str, capability: str, payload: dict[str, Any]) -> int:
+        ask_id = next(self._ask_ids)
+        try:
+            self._send(Ask(call_id, ask_id, capability, payload))
+        except FrameTooLargeError as error:
+            raise ImperalError(str(error), "request.too_large") from None
+        except UnsendableError as error:
+            raise ImperalError(f"the request cannot be sent: {error}", "request.invalid") from None
+        return ask_id
+
+    async def answer_to(self, ask_id: int) -> dict[str, Any]:
+        future: asyncio.Future[dict[str, Any]] = self._loop.create_future()
+        self._waiting[ask_id] = future
+        try:
+            return await future
+        finally:
+            self._waiting.pop(ask_id, None)
+
+
+class _Door:
+    """What one call may say to its host."""
+
+    __slots__ = ("_call_id", "_worker")
+
+    def __init__(self, worker: _Worker, call_id: str) -> None:
+        self._worker = worker
+        self._call_id = call_id
+
+    async def ask(self, capability: str, payload: dict[str, Any]) -> dict[str, Any]:
+        return await self._worker.answer_to(self._worker.open_ask(self._call_id, capability, payload))
+
+    def emit(self, capability: str, payload: dict[str, Any]) -> None:
+        self._worker.open_ask(self._call_id, capability, payload)
 
 
 class _BadArgumentsError(Exception):
@@ -197,8 +238,6 @@ def _as_result(value: Any, function: FunctionDef) -> dict[str, Any]:
         )
     if function.data_model is not None and result["status"] == "success":
         function.data_model.model_validate(result["data"])
-    if _has_no_json(result):
-        raise ValueError(f"{function.name} returned NaN or infinity, which JSON does not have")
     return result
 
 
