@@ -73,6 +73,9 @@ class Cgroups:
                     with contextlib.suppress(FileNotFoundError):  # no swap accounting in this kernel
                         (directory / name).write_text(value, encoding="ascii")
                 (directory / "cgroup.procs").write_text(str(pid), encoding="ascii")
+        except ProcessLookupError:  # it is over already
+            Group(tuple(made)).remove()
+            return Group(())
         except OSError as error:
             logger("runtime").warning("runtime.no_cgroup", why=str(error))
             Group(tuple(made)).remove()

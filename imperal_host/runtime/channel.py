@@ -94,9 +94,15 @@ class Channel(asyncio.Protocol):
 
     @classmethod
     async def open(
-        cls, sock: socket.socket, process: Process, asks_per_call_max: int, look: Callable[[int], None]
+        cls,
+        sock: socket.socket,
+        process: Process,
+        asks_per_call_max: int,
+        look: Callable[[int], None],
+        known: Manifest | None = None,
     ) -> Self:
         """Wait until the process is confined, ``look`` at it from outside, and have the extension loaded.
+        Its manifest is asked for unless it is ``known``.
 
         Raises ``SandboxError`` until it is confined, ``ExtensionLoadError`` after that.
         """
@@ -108,8 +114,8 @@ class Channel(asyncio.Protocol):
             await process.end()
             raise
         try:
-            await channel._confined(look)
-            channel.manifest = await channel._ready()
+            await channel._confined(look, manifest_wanted=known is None)
+            channel.manifest = await channel._ready(known)
         except BaseException:
             await channel.aclose()
             raise
@@ -200,24 +206,24 @@ class Channel(asyncio.Protocol):
 
     # -- opening
 
-    async def _confined(self, look: Callable[[int], None]) -> None:
+    async def _confined(self, look: Callable[[int], None], *, manifest_wanted: bool) -> None:
         match await self._opened():
             case Confined():
                 look(self._process.pid)
                 self._opening = self._loop.create_future()
-                self._transport.write(self._connection.send(Start()))
+                self._transport.write(self._connection.send(Start(manifest_wanted)))
             case Fault(code=SandboxError.code) as fault:
                 raise layer_error(fault.message)
             case _:
                 cause = self._breach or (await self._process.wait_for_cause()).text
                 raise SandboxError(f"the isolate's process ended before it was confined: {cause}")
 
-    async def _ready(self) -> Manifest:
+    async def _ready(self, known: Manifest | None) -> Manifest:
         name = self._process.name
         try:
             match await self._opened():
                 case Ready() as ready:
-                    return Manifest.model_validate(ready.manifest)
+                    return known or Manifest.model_validate(ready.manifest)
                 case Fault() as fault:
                     raise ExtensionLoadError(f"{name}: {fault.message}")
                 case None:

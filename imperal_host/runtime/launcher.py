@@ -15,6 +15,7 @@ from imperal_host.runtime.policy import SandboxLimits, SandboxPolicy, Tier, poli
 from imperal_host.runtime.process import Process
 from imperal_host.runtime.view import View
 from imperal_host.runtime.zygote import Zygote
+from imperal_sdk.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +25,12 @@ class LaunchLimits:
     zygote_idle_seconds_max: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Nursery:
     zygote: Zygote
     policy: SandboxPolicy
     view: View | None
+    manifest: Manifest | None = None
 
 
 class ZygoteLauncher:
@@ -73,7 +75,7 @@ class ZygoteLauncher:
         def look(pid: int) -> None:
             nonlocal confined
             outside.check(pid, nursery.policy)
-            process.limit_by(self._cgroups.put(pid))
+            process.limit_by(self._cgroups)
             confined = True
 
         try:
@@ -83,7 +85,10 @@ class ZygoteLauncher:
         process = Process(clone, package.name, self._limits)
         try:
             async with asyncio.timeout(seconds):
-                return await Channel.open(clone.channel, process, self._launch_limits.asks_per_call_max, look)
+                asks_max = self._launch_limits.asks_per_call_max
+                channel = await Channel.open(clone.channel, process, asks_max, look, nursery.manifest)
+                nursery.manifest = channel.manifest
+                return channel
         except TimeoutError:
             kind = ExtensionLoadError if confined else SandboxError
             raise kind(f"{package.name}: not ready within {_late(seconds)}") from None

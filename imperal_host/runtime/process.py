@@ -6,7 +6,7 @@ import os
 import signal
 from dataclasses import dataclass
 
-from imperal_host.runtime.cgroups import Group
+from imperal_host.runtime.cgroups import Cgroups, Group
 from imperal_host.runtime.output import Output
 from imperal_host.runtime.policy import SandboxLimits
 from imperal_host.runtime.zygote import Clone, Ending
@@ -37,13 +37,14 @@ class Process:
         self._said = clone.ending
         self._limits = limits
         self._output = Output(clone.output, name)
-        self._group = Group(())
+        self._grouping: asyncio.Task[Group] | None = None
         self._ending: asyncio.Task[Cause] | None = None
         self.name = name
         self.pid = clone.pid
 
-    def limit_by(self, group: Group) -> None:
-        self._group = group
+    def limit_by(self, cgroups: Cgroups) -> None:
+        """In a thread: the kernel may take milliseconds to move a process, and its other limits hold by now."""
+        self._grouping = asyncio.create_task(asyncio.to_thread(cgroups.put, self.pid))
 
     def kill(self) -> None:
         self.send(signal.SIGKILL)
@@ -81,11 +82,12 @@ class Process:
         os.close(self._handle)
         self._handle = -1
         self._output.close()
-        cause = self._cause(self._said.result() if self._said.done() else Ending(-1))
-        self._group.remove()
+        group = await self._grouping if self._grouping else Group(())
+        cause = self._cause(self._said.result() if self._said.done() else Ending(-1), group.oom_kills() > 0)
+        group.remove()
         return cause
 
-    def _cause(self, ending: Ending) -> Cause:
+    def _cause(self, ending: Ending, was_out_of_memory: bool) -> Cause:
         if ending.status == -1:
             return Cause("it ended with its zygote")
         if not os.WIFSIGNALED(ending.status):
@@ -94,7 +96,7 @@ class Process:
         allowed = self._limits.cpu_seconds_max
         if number == signal.SIGKILL and ending.cpu_seconds >= allowed:
             return Cause(f"it used up its {allowed:,} s of processor time ({ending.cpu_seconds:.1f} s)", is_limit=True)
-        if number == signal.SIGKILL and self._group.oom_kills():
+        if number == signal.SIGKILL and was_out_of_memory:
             most = self._limits.memory_bytes_max >> 20
             return Cause(f"it was killed at the limit of {most:,} MiB of memory", is_limit=True)
         if number == signal.SIGKILL:

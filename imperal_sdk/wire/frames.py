@@ -43,7 +43,12 @@ class Problem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Start(msgspec.Struct, frozen=True, tag="start", forbid_unknown_fields=True):
-    """The host has looked at the confined process from outside: the extension may be imported."""
+    """The host has looked at the confined process from outside: the extension may be imported.
+
+    A manifest is asked for once; later isolates of the same code need not make it again.
+    """
+
+    manifest_wanted: bool
 
 
 class Invoke(msgspec.Struct, frozen=True, tag="invoke", forbid_unknown_fields=True):
@@ -74,9 +79,9 @@ class Confined(msgspec.Struct, frozen=True, tag="confined", forbid_unknown_field
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready", forbid_unknown_fields=True):
-    """The extension is imported; this is its manifest."""
+    """The extension is imported; this is its manifest, if it was wanted."""
 
-    manifest: dict[str, Any]
+    manifest: dict[str, Any] | None
 
 
 class Ask(msgspec.Struct, frozen=True, tag="ask", forbid_unknown_fields=True):

@@ -19,7 +19,7 @@ class LoadError(Exception):
         super().__init__(" ".join(why.split())[:500])
 
 
-def load(module: str, attribute: str) -> tuple[Extension, Manifest]:
+def load(module: str, attribute: str) -> Extension:
     """Import ``module`` and find its ``Extension``: ``attribute``, or the only one if that is empty."""
     try:
         imported = importlib.import_module(module)
@@ -28,9 +28,13 @@ def load(module: str, attribute: str) -> tuple[Extension, Manifest]:
     except BaseException as error:
         # SystemExit and the like too: whatever importing does, it is this extension's failure.
         raise LoadError(f"importing {module} failed: {type(error).__name__}: {error}") from error
-    extension = _find(imported, attribute)
+    return _find(imported, attribute)
+
+
+def manifest_of(extension: Extension) -> Manifest:
+    """What it says about itself. Raises ``LoadError``."""
     try:
-        return extension, describe(extension)
+        return describe(extension)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "manifest"

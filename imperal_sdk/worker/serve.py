@@ -36,7 +36,7 @@ from imperal_sdk.wire import (
 )
 from imperal_sdk.wire.connection import UnsendableError
 from imperal_sdk.worker import limits
-from imperal_sdk.worker.loader import LoadError, load
+from imperal_sdk.worker.loader import LoadError, load, manifest_of
 
 _FRAME_BYTES = 1 << 12
 
@@ -45,15 +45,19 @@ def serve(channel: socket.socket, module: str, attribute: str) -> None:
     """Say ``Confined``; once told to, load the extension, say ``Ready``, and serve until the host closes."""
     connection = Connection(Role.ISOLATE)
     channel.sendall(connection.send(Confined()))
-    if not any(isinstance(frame, Start) for frame in connection.receive(channel.recv(_FRAME_BYTES))):
-        return
+    match connection.receive(channel.recv(_FRAME_BYTES)):
+        case [Start() as start]:
+            pass
+        case _:
+            return
     try:
-        extension, manifest = load(module, attribute)
+        extension = load(module, attribute)
+        manifest = manifest_of(extension).model_dump(mode="json") if start.manifest_wanted else None
     except LoadError as error:
         channel.sendall(connection.send(Fault(code="extension.load_failed", message=str(error)[:2000])))
         return
     worker = _Worker(connection, extension, _home(module))
-    asyncio.run(worker.run(channel, Ready(manifest.model_dump(mode="json"))))
+    asyncio.run(worker.run(channel, Ready(manifest)))
 
 
 class _Worker(asyncio.Protocol):
@@ -163,7 +167,9 @@ class _Worker(asyncio.Protocol):
         return _line(error)
 
     async def _run(self, invoke: Invoke) -> dict[str, Any]:
-        function = self._functions[invoke.function]
+        function = self._functions.get(invoke.function)
+        if function is None:
+            raise ImperalError(f"the extension has no function {invoke.function!r} in this isolate", "extension.raised")
         arguments = _arguments(function, invoke.arguments)
         called = invoke.context
         if self._config:
