@@ -8,7 +8,8 @@ import os
 import socket
 import sys
 import traceback
-from typing import Any, cast
+from collections.abc import Coroutine
+from typing import Any
 
 import msgspec
 from pydantic import BaseModel, ValidationError
@@ -39,6 +40,7 @@ from imperal_sdk.worker import limits
 from imperal_sdk.worker.loader import LoadError, load, manifest_of
 
 _FRAME_BYTES = 1 << 12
+_READ_BYTES = 1 << 16
 
 
 def serve(channel: socket.socket, module: str, attribute: str) -> None:
@@ -56,13 +58,22 @@ def serve(channel: socket.socket, module: str, attribute: str) -> None:
     except LoadError as error:
         channel.sendall(connection.send(Fault(code="extension.load_failed", message=str(error)[:2000])))
         return
-    worker = _Worker(connection, extension, _home(module))
-    asyncio.run(worker.run(channel, Ready(manifest)))
+    worker = _Worker(channel, connection, extension, _home(module))
+    worker.serve(Ready(manifest))
 
 
-class _Worker(asyncio.Protocol):
-    def __init__(self, connection: Connection, extension: Extension, home: tuple[str, str]) -> None:
+class _Worker:
+    """Waits in recv(2) while no call is in progress, and in an event loop only while one waits for something.
+
+    Most of what a loop costs is its own turns, and a function that asks for nothing needs none: its task is
+    over after one step. What a call left behind goes on when a later one waits.
+    """
+
+    def __init__(
+        self, channel: socket.socket, connection: Connection, extension: Extension, home: tuple[str, str]
+    ) -> None:
         self._place, self._home = home
+        self._channel = channel
         self._functions = extension.functions
         self._config = dict(extension.config_defaults)
         self._connection = connection
@@ -71,23 +82,35 @@ class _Worker(asyncio.Protocol):
         self._tasks: set[asyncio.Task[None]] = set()
         self._unsent: list[bytes] = []
         self._is_receiving = False
+        self._is_writing_later = False
+        self._is_closed = False
+        self._loop = asyncio.new_event_loop()
 
-    async def run(self, channel: socket.socket, ready: Ready) -> None:
-        self._loop = asyncio.get_running_loop()
-        if sys.version_info >= (3, 12):
-            self._loop.set_task_factory(asyncio.eager_task_factory)
-        self._closed = self._loop.create_future()
-        await self._loop.create_connection(lambda: self, sock=channel)
+    def serve(self, ready: Ready) -> None:
+        self._loop.add_reader(self._channel, self._read)
         self._send(ready)
-        await self._closed
+        while not self._is_closed:
+            if self._tasks or self._unsent:
+                self._loop.run_forever()
+            else:
+                data = self._channel.recv(_READ_BYTES)
+                asyncio._set_running_loop(self._loop)
+                try:
+                    self._receive(data)
+                finally:
+                    asyncio._set_running_loop(None)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+    def _read(self) -> None:
+        try:
+            data = self._channel.recv(_READ_BYTES, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        self._receive(data)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._closed.set_result(None)
-
-    def data_received(self, data: bytes) -> None:
+    def _receive(self, data: bytes) -> None:
+        if not data:
+            self._close()
+            return
         self._is_receiving = True
         for frame in self._connection.receive(data):
             self._take(frame)
@@ -106,15 +129,38 @@ class _Worker(asyncio.Protocol):
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        if self._unsent:
-            message = b"".join(self._unsent)
-            self._unsent.clear()
-            self._transport.write(message)
+        """Never waits for the host, which may itself be waiting until this side reads."""
+        if not self._unsent:
+            return
+        data = b"".join(self._unsent)
+        try:
+            sent = self._channel.send(data, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            sent = 0
+        except ConnectionError:
+            self._close()
+            return
+        self._unsent = [data[sent:]] if sent < len(data) else []
+        if bool(self._unsent) != self._is_writing_later:
+            self._is_writing_later = not self._is_writing_later
+            if self._is_writing_later:
+                self._loop.add_writer(self._channel, self._flush)
+            else:
+                self._loop.remove_writer(self._channel)
+        self._stop_if_idle()
+
+    def _close(self) -> None:
+        self._is_closed = True
+        self._loop.stop()
+
+    def _stop_if_idle(self) -> None:
+        if not self._tasks and not self._unsent and self._loop.is_running():
+            self._loop.stop()
 
     def _take(self, frame: Frame) -> None:
         match frame:
             case Invoke():
-                task = self._loop.create_task(self._call(frame))
+                task = self._begin(self._call(frame))
                 if not task.done():
                     self._tasks.add(task)
             case Answer():
@@ -125,6 +171,15 @@ class _Worker(asyncio.Protocol):
                     waiting.set_exception(from_code(frame.code, frame.message))
             case _:
                 raise AssertionError(frame)
+
+    def _begin(self, call: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task whose first step is made now rather than in the loop's next turn: most calls are then over."""
+        if sys.version_info >= (3, 12):
+            return asyncio.Task(call, loop=self._loop, eager_start=True)
+        task = self._loop.create_task(call)
+        first_step: asyncio.Handle = self._loop._ready.pop()  # type: ignore[attr-defined]
+        first_step._run()
+        return task
 
     async def _call(self, invoke: Invoke) -> None:
         reply: Return | Fault
@@ -137,7 +192,7 @@ class _Worker(asyncio.Protocol):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:  # a CancelledError too: whatever the function raises is its answer
-            if self._transport.is_closing():
+            if self._is_closed:
                 raise
             code = "extension.limit" if (limit := limits.reached(error)) else "extension.raised"
             reply = Fault(code, f"{limit}{self._explain(error)}"[:2000], invoke.call_id)
@@ -145,6 +200,7 @@ class _Worker(asyncio.Protocol):
                 traceback.print_exception(error)
         self._write(self._encode(reply, invoke))
         self._tasks.discard(asyncio.current_task())
+        self._stop_if_idle()
 
     def _encode(self, reply: Return | Fault, invoke: Invoke) -> bytes:
         try:
