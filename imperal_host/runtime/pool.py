@@ -15,6 +15,8 @@ from imperal_host.runtime.isolate import Isolate, Launcher
 from imperal_host.runtime.turns import Turns
 from imperal_sdk.manifest import Manifest
 
+# A claim comes first: what replaces the claimed one would take the processor from it.
+_FILL_SECONDS = 0.003
 Who = tuple[TenantId, UserId]
 Key = tuple[Package, Who]
 
@@ -173,7 +175,7 @@ class Pool:
                 self._forget(None)
                 self._living[who] += 1
                 isolate.resume()
-                self._fill(package)
+                asyncio.get_running_loop().call_later(_FILL_SECONDS, self._fill, package)
                 return isolate
             self._end(isolate, None)
         return None

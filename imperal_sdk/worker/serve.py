@@ -22,12 +22,14 @@ from imperal_sdk.types.action_result import ActionResult
 from imperal_sdk.wire import (
     Answer,
     Ask,
+    CallContext,
     Confined,
     Connection,
     Fault,
     Frame,
     FrameTooLargeError,
     Invoke,
+    LlmView,
     Problem,
     Ready,
     Refusal,
@@ -59,6 +61,7 @@ def serve(channel: socket.socket, module: str, attribute: str) -> None:
         channel.sendall(connection.send(Fault(code="extension.load_failed", message=str(error)[:2000])))
         return
     worker = _Worker(channel, connection, extension, _home(module))
+    worker.warm()
     worker.serve(Ready(manifest))
 
 
@@ -85,6 +88,14 @@ class _Worker:
         self._is_writing_later = False
         self._is_closed = False
         self._loop = asyncio.new_event_loop()
+
+    def warm(self) -> None:
+        """Touch, before the first call waits for it, the memory that every call needs: a clone shares it until then."""
+        said = CallContext("0", "", "0", "user", [], LlmView(False, "", ""), 0.0, {})
+        host, isolate = Connection(Role.HOST), Connection(Role.ISOLATE)
+        for frame in isolate.receive(host.send(Invoke("0", "", {}, said))):
+            host.receive(isolate.send(Return("0", ActionResult.success({"frame": str(frame)}).to_dict())))
+        self._loop.run_until_complete(asyncio.sleep(0))
 
     def serve(self, ready: Ready) -> None:
         self._loop.add_reader(self._channel, self._read)
