@@ -14,6 +14,8 @@ class Unstoppable(asyncio.Future[T]):
     """Stands for work that was begun and will end: cancelling who waits for it cancels nothing, it only makes them
     learn of it afterwards. (A task whose future refuses to be cancelled is cancelled once the future is done.)"""
 
+    __slots__ = ()
+
     def cancel(self, msg: Any = None) -> bool:
         return False
 
