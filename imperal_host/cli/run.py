@@ -21,6 +21,9 @@ from imperal_host.settings import Settings
 T = TypeVar("T")
 # Rich folds tables to 80 columns when nobody watches; a log or a pipe has room.
 _WIDTH = None if sys.stdout.isatty() else 160
+# A busy event loop gives up the interpreter for a moment between callbacks, too short for another thread to take it,
+# and each time that thread's wait begins anew: with the default of 5 ms a commit can wait for seconds.
+_SWITCH_SECONDS = 0.0002
 out = Console(soft_wrap=True, highlight=False, width=_WIDTH)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
@@ -51,6 +54,7 @@ def run(work: Callable[[], Awaitable[T]], *, level: str = "warning") -> T:
     """Run ``work`` to its end on a loop of its own."""
     log.configure(level, as_json=not sys.stderr.isatty())
     keep_memory_private()
+    sys.setswitchinterval(_SWITCH_SECONDS)
 
     async def main() -> T:
         return await work()

@@ -98,8 +98,7 @@ class Gateway:
         return Explanation(target, await self._parameters(target, extension, purpose, call or Parameters()))
 
     async def _plan(self, principal: Principal) -> Plan:
-        user = await self._bindings.get(owner_of(principal))
-        platform = await self._bindings.get(PLATFORM)
+        user, platform = await self._bindings.of((owner_of(principal), PLATFORM))
         return resolve(user, platform, self._local.model if self._local else None, self._vendors)
 
     async def _parameters(self, target: Target, extension: str, purpose: str, call: Parameters) -> Resolved:

@@ -1,6 +1,6 @@
 """Bindings and parameter layers in the database. A binding and its key change in one transaction."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from pydantic import ValidationError
 
@@ -44,6 +44,10 @@ class Bindings:
 
     async def get(self, owner: Owner) -> Binding | None:
         return await self._database.read(lambda t: _get(t, owner))
+
+    async def of(self, owners: Sequence[Owner]) -> list[Binding | None]:
+        """As ``get`` for each, from one consistent state."""
+        return await self._database.read(lambda t: [_get(t, owner) for owner in owners])
 
     async def put(self, owner: Owner, draft: BindingDraft) -> Binding:
         """Store a configuration whole. Raises ``InvalidError`` with every problem, and then changes nothing.

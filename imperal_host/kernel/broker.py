@@ -1,13 +1,14 @@
 """What one running call may ask of its host."""
 
 from collections.abc import Awaitable, Callable
+from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from imperal_host.errors import ForbiddenError, HostError, InvalidError, Problem
 from imperal_host.identity import Scope
-from imperal_host.log import logger
+from imperal_host.log import Logger, logger
 from imperal_sdk.llm import Completion, LlmRequest
 from imperal_sdk.wire.frames import LOG_FIELDS_MAX, PROGRESS_CHARACTERS_MAX, TEXT_CHARACTERS_MAX
 
@@ -48,9 +49,6 @@ class CallBroker:
         self._scope = scope
         self._models = models
         self._progress = progress
-        self._log = logger("extension").bind(
-            extension=scope.extension, function=scope.function, call_id=scope.call, tenant=scope.principal.tenant
-        )
         self._log_characters_left = _LOG_CHARACTERS_MAX
         self.refusals: dict[str, HostError] = {}
         self.completions: list[Completion] = []
@@ -60,6 +58,13 @@ class CallBroker:
             "progress.report": self._progress_report,
         }
         self._handlers = {name: handler for name, handler in handlers.items() if name in granted}
+
+    @cached_property
+    def _log(self) -> Logger:  # most calls log nothing
+        scope = self._scope
+        return logger("extension").bind(
+            extension=scope.extension, function=scope.function, call_id=scope.call, tenant=scope.principal.tenant
+        )
 
     async def ask(self, capability: str, payload: JsonObject) -> JsonObject:
         try:

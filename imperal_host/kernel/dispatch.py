@@ -3,9 +3,9 @@
 import asyncio
 import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, SkipValidation, ValidationError
 
 from imperal_host.catalog.catalog import Catalog, ExtensionHandle
 from imperal_host.clock import Clock, new_id
@@ -40,21 +40,25 @@ class Call:
     confirmed: bool = False
 
 
+# What was read from JSON text is JSON: to look at each of its values again costs more than all the rest.
+Json = Annotated[JsonValue, SkipValidation]
+
+
 class Result(BaseModel):
-    """An ``ActionResult`` as it may leave an isolate."""
+    """An ``ActionResult`` as it may leave an isolate. Made from JSON text only."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     status: Literal["success", "error"]
-    data: JsonValue = {}
+    data: Json = {}
     summary: str = ""
     error: str | None = None
     error_code: str = Field("", max_length=100)
     retryable: bool = False
-    ui: JsonValue = None
+    ui: Json = None
     refresh_panels: list[str] | None = None
-    undo: JsonValue = None
-    diff: JsonValue = None
+    undo: Json = None
+    diff: Json = None
     action_receipt: str | None = None
 
 
@@ -77,6 +81,10 @@ class CallAnswer:
     result: Result
     receipt: Receipt
     usage: CallUsage
+
+
+_NOTHING_USED = CallUsage("", "", is_byollm=False, input_tokens=0, output_tokens=0, cost_nano_usd=0, llm_calls=0)
+_to_json = json.JSONEncoder(allow_nan=False).encode
 
 
 def _no_progress(percent: float, message: str) -> None:
@@ -184,7 +192,7 @@ class Kernel:
 def _result(answer: dict[str, Any]) -> Result:
     """Only what is JSON, and an ``ActionResult``, leaves: no NaN, no bytes, no other members."""
     try:
-        return Result.model_validate_json(json.dumps(answer, allow_nan=False))
+        return Result.model_validate_json(_to_json(answer))
     except ValidationError as error:
         first = error.errors()[0]
         why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
@@ -216,11 +224,13 @@ def _cause(error: ExtensionRaisedError, broker: CallBroker) -> HostError:
 
 
 def _usage(completions: list[Completion]) -> CallUsage:
-    last = completions[-1] if completions else None
+    if not completions:
+        return _NOTHING_USED
+    last = completions[-1]
     return CallUsage(
-        model=last.model if last else "",
-        provider=last.provider if last else "",
-        is_byollm=last.is_byollm if last else False,
+        model=last.model,
+        provider=last.provider,
+        is_byollm=last.is_byollm,
         input_tokens=sum(c.usage.input_tokens for c in completions),
         output_tokens=sum(c.usage.output_tokens for c in completions),
         cost_nano_usd=sum(c.cost_nano_usd for c in completions),

@@ -10,7 +10,10 @@ from imperal_host.ledger import store
 from imperal_host.ledger.event import Event, Receipt
 from imperal_host.ledger.store import Entry
 from imperal_host.ledger.verify import Report, verify_chain
+from imperal_host.storage.batches import Batches
 from imperal_host.storage.database import Database
+
+_COMMIT_ROWS_MAX = 64
 
 
 class Appender(Protocol):
@@ -23,16 +26,20 @@ class Appender(Protocol):
 
 
 class Ledger:
-    """The SQLite ledger: the chain's tail is read inside each transaction, so several processes may append."""
+    """The SQLite ledger: the chain's tail is read inside each transaction, so several processes may append.
+
+    Appends that come while a commit is on its way to the disk share the next one.
+    """
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self._appends: Batches[store.Told, Receipt] = database.batches(store.append, _COMMIT_ROWS_MAX)
 
     async def append(self, event: Event) -> Receipt:
         at_milliseconds = int(self._clock.now() * 1000)
         try:
-            return await self._database.write(lambda t: store.append(t, event, at_milliseconds))
+            return await self._appends.ask((event, at_milliseconds))
         except (StorageError, IntegrityError, ValueError, RuntimeError) as error:
             raise LedgerError(f"the ledger cannot write ({error}); nothing goes out unrecorded") from error
 

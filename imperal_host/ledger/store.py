@@ -1,6 +1,6 @@
 """The ledger's SQL."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,11 +8,12 @@ import orjson
 
 from imperal_host.identity import CallId, TenantId, UserId
 from imperal_host.ledger.event import GENESIS, Event, Receipt, body_of, canonical, hash_of
-from imperal_host.storage.database import Row, Transaction
+from imperal_host.storage.database import Row, Transaction, Value
 
 _COLUMNS = 'tenant, "index", call_id, parent, kind, at_milliseconds, user, cost_nano_usd, body, hash'
 _SELECT = f"select {_COLUMNS} from entry"
 _PAGE = 1_000
+Told = tuple[Event, int]  # an event, and when it was told of: milliseconds since the epoch, UTC
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,32 +46,53 @@ class Head:
     hash: bytes
 
 
-def append(transaction: Transaction, event: Event, at_milliseconds: int) -> Receipt:
-    tenant = event.scope.principal.tenant
-    head = transaction.row("select size, hash from head where tenant = ?", (tenant,))
-    index, previous = (0, GENESIS) if head is None else (head[0], head[1])
-    body = canonical(body_of(event, index, previous, at_milliseconds))
-    digest = hash_of(body)
-    transaction.run(
-        f"insert into entry ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            tenant,
-            index,
-            event.call,
-            event.parent,
-            event.kind,
-            at_milliseconds,
-            event.scope.principal.user,
-            event.cost_nano_usd,
-            body,
-            digest,
-        ),
+def append(transaction: Transaction, rows: Sequence[Told]) -> list[Receipt | BaseException]:
+    """Each row's receipt, or what is wrong with that row: one that cannot be stored takes no other along."""
+    if len(rows) == 1:
+        return [*_append(transaction, rows)]
+    try:
+        return [*_append(transaction, rows)]
+    except Exception:
+        transaction.begin_again()
+        return [_append_alone(transaction, row) for row in rows]
+
+
+def _append_alone(transaction: Transaction, row: Told) -> Receipt | BaseException:
+    try:
+        with transaction.apart():
+            return _append(transaction, [row])[0]
+    except Exception as error:
+        if not transaction.is_open:  # the rows before it are gone with it
+            raise
+        return error
+
+
+def _append(transaction: Transaction, rows: Sequence[Told]) -> list[Receipt]:
+    """As few statements as can be: at each of them the thread may have to wait for its turn with the event loop."""
+    tenants = list({event.scope.principal.tenant for event, _ in rows})
+    heads: dict[str, tuple[int, bytes]] = dict.fromkeys(tenants, (0, GENESIS))
+    found = transaction.rows(
+        f"select tenant, size, hash from head where tenant in (?{', ?' * (len(tenants) - 1)})", tenants
     )
+    heads |= {tenant: (size, digest) for tenant, size, digest in found}
+    receipts: list[Receipt] = []
+    values: list[Value] = []
+    for event, at_milliseconds in rows:
+        principal = event.scope.principal
+        index, previous = heads[principal.tenant]
+        body = canonical(body_of(event, index, previous, at_milliseconds))
+        digest = hash_of(body)
+        heads[principal.tenant] = index + 1, digest
+        receipts.append(Receipt(principal.tenant, index, digest.hex()))
+        values += (principal.tenant, index, event.call, event.parent, event.kind, at_milliseconds)
+        values += (principal.user, event.cost_nano_usd, body, digest)
+    row = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    transaction.run(f"insert into entry ({_COLUMNS}) values {row}{f', {row}' * (len(rows) - 1)}", values)
     transaction.run(
-        "insert or replace into head values (?, ?, ?)",
-        (tenant, index + 1, digest),
+        f"insert or replace into head values (?, ?, ?){', (?, ?, ?)' * (len(heads) - 1)}",
+        [value for tenant, head in heads.items() for value in (tenant, *head)],
     )
-    return Receipt(tenant, index, digest.hex())
+    return receipts
 
 
 def of_user(transaction: Transaction, tenant: TenantId, user: UserId, limit: int, before: int | None) -> list[Entry]:

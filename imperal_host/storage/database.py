@@ -4,21 +4,22 @@ import asyncio
 import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import apsw
 
 from imperal_host.errors import IntegrityError, SetupError, StorageError
+from imperal_host.storage.batches import A, B, Batches, T, Unstoppable, ended
 from imperal_host.storage.migrations import MIGRATIONS
 
-T = TypeVar("T")
 Value = None | int | float | str | bytes
 Row = tuple[Any, ...]  # SQLite's types are those of the schema, which is strict
 
 _BUSY_MILLISECONDS = 10_000
+_READS_MAX = 64
 
 
 class Transaction:
@@ -39,13 +40,48 @@ class Transaction:
         self._connection.execute(sql, tuple(arguments))
         return self._connection.changes()
 
+    def begin_again(self) -> None:
+        """Undo everything so far."""
+        if self._connection.in_transaction:  # some errors end it themselves
+            self._connection.execute("rollback")
+        self._connection.execute("begin immediate")
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """What fails in here is undone alone. Raises ``HostError``, as the transaction itself would.
+
+        If the failure has ended the whole transaction, so must whoever works in it: ``is_open`` is then false.
+        """
+        self._connection.execute("savepoint apart")
+        try:
+            with _using_errors():
+                yield
+        except BaseException:
+            if self.is_open:
+                self._connection.execute("rollback to apart")
+                self._connection.execute("release apart")
+            raise
+        self._connection.execute("release apart")
+
+    @property
+    def is_open(self) -> bool:
+        return self._connection.in_transaction
+
 
 class Database:
-    """Open with ``Database.open``; close when done."""
+    """Open with ``Database.open``; close when done.
 
-    def __init__(self, connection: apsw.Connection) -> None:
-        self._connection = connection
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="database")
+    Reads have a connection and a thread of their own, so that none waits behind a commit; they are taken in
+    batches, because a way to a thread and back costs more than most of them.
+    """
+
+    def __init__(self, writer: apsw.Connection, reader: apsw.Connection) -> None:
+        self._connection = writer
+        self._reader = reader
+        self._writing = ThreadPoolExecutor(1, thread_name_prefix="database-writes")
+        self._reading = ThreadPoolExecutor(1, thread_name_prefix="database-reads")
+        self._reads: Batches[Callable[[Transaction], Any], Any] = Batches(self._start_reads, _READS_MAX)
+        self._appends: list[Batches[Any, Any]] = []
 
     @classmethod
     def open(cls, file: Path) -> "Database":
@@ -57,53 +93,106 @@ class Database:
                 f"the data directory {file.parent} cannot be made: {error.strerror}; "
                 "set IMPERAL_DATA_DIR to another place"
             ) from None
-        with _one_at_a_time(file), _opening_errors(file):
-            connection = apsw.Connection(str(file))
-            try:
-                connection.set_busy_timeout(_BUSY_MILLISECONDS)
-                connection.execute("pragma journal_mode = wal")
-                connection.execute("pragma synchronous = full")
-                connection.execute("pragma foreign_keys = on")
-                _migrate(connection)
-            except BaseException:
-                connection.close()
-                raise
-        return cls(connection)
+        with _one_at_a_time(file), _opening_errors(file), ExitStack() as undo:
+            writer = undo.enter_context(closing(_connect(file)))
+            _migrate(writer)
+            reader = undo.enter_context(closing(_connect(file)))
+            reader.execute("pragma query_only = on")
+            undo.pop_all()
+        return cls(writer, reader)
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
-        """``work`` sees one consistent state and changes nothing."""
-        return await self._on_thread("begin", work)
+        """``work`` sees one consistent state, as new as the last write that has returned, and changes nothing."""
+        answer: T = await self._reads.ask(work)
+        return answer
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """All of ``work`` or none of it; on disk when this returns."""
-        return await self._on_thread("begin immediate", work)
+        return await ended(self._start_write(work))
 
-    async def _on_thread(self, begin: str, work: Callable[[Transaction], T]) -> T:
+    def batches(self, work: Callable[[Transaction, list[A]], list[B | BaseException]], items_max: int) -> Batches[A, B]:
+        """A door for many small writes: those that come while one commit is on its way share the next one.
+
+        ``work`` gives each item's answer, or the exception that it alone has met.
+        """
+        batches: Batches[A, B] = Batches(lambda items: self._start_write(lambda t: work(t, items)), items_max)
+        self._appends.append(batches)
+        return batches
+
+    def _start_write(self, work: Callable[[Transaction], T]) -> Unstoppable[T]:
         def run() -> T:
-            self._connection.execute(begin)
-            try:
-                result = work(Transaction(self._connection))
-                self._connection.execute("commit")
-                return result
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("rollback")
-                raise
+            with _using_errors(), _transaction(self._connection, "begin immediate") as transaction:
+                return work(transaction)
 
-        future = asyncio.get_running_loop().run_in_executor(self._thread, run)
-        await _ended(future)
-        try:
-            return future.result()
-        except (apsw.CorruptError, apsw.NotADBError) as error:
-            raise IntegrityError(f"the database is damaged: {error}") from None
-        except apsw.ConstraintError as error:
-            raise IntegrityError(f"what was to be written contradicts what is stored: {error}") from None
-        except apsw.Error as error:
-            raise StorageError(f"the database cannot be used now: {error}; check the disk, and try again") from None
+        return _start(self._writing, run)
+
+    def _start_reads(self, works: list[Callable[[Transaction], Any]]) -> Unstoppable[list[Any]]:
+        def run() -> list[Any]:
+            with _using_errors(), _transaction(self._reader, "begin") as transaction:
+                return [_outcome(work, transaction) for work in works]
+
+        return _start(self._reading, run)
 
     def close(self) -> None:
-        self._thread.shutdown(wait=True)
+        """What was asked before is done first."""
+        for batches in (self._reads, *self._appends):
+            batches.flush()
+        for thread in (self._reading, self._writing):
+            thread.shutdown(wait=True)
+        self._reader.close()
         self._connection.close()
+
+
+def _connect(file: Path) -> apsw.Connection:
+    connection = apsw.Connection(str(file))
+    try:
+        connection.set_busy_timeout(_BUSY_MILLISECONDS)
+        connection.execute("pragma journal_mode = wal")
+        connection.execute("pragma synchronous = full")
+        connection.execute("pragma foreign_keys = on")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextmanager
+def _transaction(connection: apsw.Connection, begin: str) -> Iterator[Transaction]:
+    connection.execute(begin)
+    try:
+        yield Transaction(connection)
+        connection.execute("commit")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("rollback")
+        raise
+
+
+def _outcome(work: Callable[[Transaction], Any], transaction: Transaction) -> Any:
+    """What it returns, or what it raises: a read that fails fails alone."""
+    try:
+        with _using_errors():
+            return work(transaction)
+    except BaseException as error:
+        return error
+
+
+def _start(thread: ThreadPoolExecutor, run: Callable[[], T]) -> Unstoppable[T]:
+    """Raises ``RuntimeError`` when the thread has ended."""
+    loop = asyncio.get_running_loop()
+    told: Unstoppable[T] = Unstoppable(loop=loop)
+
+    def tell(done: Future[T]) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_pass_on, done, told)
+
+    thread.submit(run).add_done_callback(tell)
+    return told
+
+
+def _pass_on(done: Future[T], told: Unstoppable[T]) -> None:
+    error = done.exception()
+    told.settle(error, None if error else done.result())
 
 
 @contextmanager
@@ -140,17 +229,17 @@ def _opening_errors(file: Path) -> Iterator[None]:
         ) from None
 
 
-async def _ended(future: asyncio.Future[Any]) -> None:
-    """What was begun is waited for. A caller that is cancelled meanwhile is told so only if the work is done:
-    if it failed, the failure is what they get."""
-    cancelled: asyncio.CancelledError | None = None
-    while not future.done():
-        try:
-            await asyncio.wait({future})
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None and future.exception() is None:
-        raise cancelled
+@contextmanager
+def _using_errors() -> Iterator[None]:
+    """What SQLite says about a statement, as what an operator can do about it."""
+    try:
+        yield
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        raise IntegrityError(f"the database is damaged: {error}") from None
+    except apsw.ConstraintError as error:
+        raise IntegrityError(f"what was to be written contradicts what is stored: {error}") from None
+    except apsw.Error as error:
+        raise StorageError(f"the database cannot be used now: {error}; check the disk, and try again") from None
 
 
 def _migrate(connection: apsw.Connection) -> None:

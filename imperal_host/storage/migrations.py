@@ -80,4 +80,12 @@ create table head (
 ) strict;
 """
 
-MIGRATIONS = (_1_BEGINNING,)
+# An index costs every append that it covers: only outcomes cost money, and only model attempts have a parent.
+_2_SMALLER_INDEXES = """
+drop index entry_of_user;
+drop index entry_of_parent;
+create index entry_of_user on entry (tenant, user, cost_nano_usd) where kind = 'outcome';
+create index entry_of_parent on entry (parent) where parent is not null;
+"""
+
+MIGRATIONS = (_1_BEGINNING, _2_SMALLER_INDEXES)

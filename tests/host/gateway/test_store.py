@@ -189,3 +189,18 @@ async def test_a_key_opens_for_the_address_it_was_given_for_and_no_other(
     assert moved is not None
     with pytest.raises(SealedError):
         await key_of(vault, moved.version, moved.destination)
+
+
+async def test_what_another_process_sets_counts_from_the_next_look(
+    bindings: Bindings, database_file: Path, clock: FixedClock
+) -> None:
+    assert await bindings.of((ADA, PLATFORM)) == [None, None]
+    other = Database.open(database_file)
+    vault = Vault(other, FileKek(bytes(range(32))))
+    theirs = Bindings(other, vault.view, {vendor.name: vendor for vendor in BUILT_IN}, AddressGuard(), clock)
+    for model in ("gpt-4o", "gpt-5"):
+        put = await theirs.put(ADA, replace(DRAFT, model=model))
+        assert await bindings.of((ADA, PLATFORM)) == [put, None]
+    await theirs.delete(ADA)
+    assert await bindings.of((ADA, PLATFORM)) == [None, None]
+    other.close()

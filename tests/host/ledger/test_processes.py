@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from imperal_host.ledger.ledger import Ledger
 from imperal_host.storage.database import Database
 from tests.host.conftest import ROOT, FixedClock
@@ -17,24 +19,28 @@ from imperal_host.ledger.event import Event
 from imperal_host.ledger.ledger import Ledger
 from imperal_host.storage.database import Database
 
-file, who, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+file, who, count, at_once = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 
 async def main() -> None:
     database = Database.open(file)
     ledger = Ledger(database, SystemClock())
     scope = Scope(CallId("parent"), Principal(TenantId("acme"), UserId(who)), "e", "1", "f")
-    for number in range(count):
+
+    async def act(number: int) -> None:
         for kind in ("intent", "outcome"):
             receipt = await ledger.append(Event(kind, "llm", CallId(f"{who}-{number}"), scope, {}))
             print(receipt, flush=True)
+
+    for first in range(0, count, at_once):
+        await asyncio.gather(*(act(first + number) for number in range(at_once)))
     database.close()
 
 asyncio.run(main())
 """
 
 
-def start(file: Path, who: str, count: int) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", APPENDS, str(file), who, str(count)]
+def start(file: Path, who: str, count: int, at_once: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", APPENDS, str(file), who, str(count), str(at_once)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -43,8 +49,9 @@ def stored(database: Database) -> set[str]:
     return {text for (text,) in rows}
 
 
-async def test_two_processes_append_to_one_chain(database_file: Path, clock: FixedClock) -> None:
-    processes = [start(database_file, who, 60) for who in ("ada", "eve")]
+@pytest.mark.parametrize("at_once", [1, 20], ids=["a row a commit", "many rows a commit"])
+async def test_two_processes_append_to_one_chain(database_file: Path, clock: FixedClock, at_once: int) -> None:
+    processes = [start(database_file, who, 60, at_once) for who in ("ada", "eve")]
     told = [process.communicate(timeout=60) for process in processes]
     assert [errors for _, errors in told] == ["", ""]
     receipts = [line for output, _ in told for line in output.split()]
@@ -55,10 +62,11 @@ async def test_two_processes_append_to_one_chain(database_file: Path, clock: Fix
     database.close()
 
 
+@pytest.mark.parametrize("at_once", [1, 20], ids=["a row a commit", "many rows a commit"])
 async def test_a_process_that_is_killed_loses_no_row_that_it_was_told_of(
-    database_file: Path, clock: FixedClock
+    database_file: Path, clock: FixedClock, at_once: int
 ) -> None:
-    process = start(database_file, "ada", 1_000_000)
+    process = start(database_file, "ada", 1_000_000, at_once)
     assert process.stdout is not None
     assert process.stderr is not None
     receipts = [process.stdout.readline().strip() for _ in range(101)]  # in the middle of an action, and of a row
@@ -72,7 +80,7 @@ async def test_a_process_that_is_killed_loses_no_row_that_it_was_told_of(
     ledger = Ledger(database, clock)
     report = await ledger.verify()
     assert report.findings == ()
-    assert report.open_intents <= 1
+    assert report.open_intents <= at_once
     whole = {receipt for receipt in receipts if len(receipt.rpartition(":")[2]) == 64}
     assert len(whole) >= 101
     assert stored(database) >= whole

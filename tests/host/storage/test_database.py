@@ -55,6 +55,26 @@ async def test_a_second_open_keeps_what_is_stored(database_file: Path) -> None:
     assert sql(database_file, "select version from schema_version") == [(len(MIGRATIONS),)]
 
 
+@pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
+def test_an_older_file_is_brought_up_to_date_and_keeps_its_rows(database_file: Path, version: int) -> None:
+    database_file.parent.mkdir()
+    for statements in (*MIGRATIONS[:version], "create table schema_version (version integer not null) strict"):
+        for statement in statements.split(";"):
+            sql(database_file, statement)
+    sql(database_file, "insert into schema_version values (?)", version)
+    sql(database_file, "insert into entry values ('acme', 0, 'a', null, 'outcome', 1, 'ada', 5, x'00', x'00')")
+    Database.open(database_file).close()
+    assert sql(database_file, "select version from schema_version") == [(len(MIGRATIONS),)]
+    assert sql(database_file, "select tenant, call_id, cost_nano_usd from entry") == [("acme", "a", 5)]
+
+
+async def test_what_a_user_has_spent_is_read_from_an_index_alone(database: Database) -> None:
+    """It is asked before each platform call: it must not read the rows themselves."""
+    question = "select sum(cost_nano_usd) from entry where tenant = ? and user = ? and kind = 'outcome'"
+    plan = await database.read(lambda t: t.rows(f"explain query plan {question}", ("acme", "ada")))
+    assert "USING COVERING INDEX entry_of_user" in plan[0][3]
+
+
 def test_a_file_from_the_future_is_refused_and_not_touched(database_file: Path) -> None:
     Database.open(database_file).close()
     sql(database_file, "update schema_version set version = ?", len(MIGRATIONS) + 1)
