@@ -1,21 +1,25 @@
 # make demo      set everything up and run the main job
 # make test      set everything up and run the tests
+# make bench     the figures of the sandbox, beside its peers (own environment, .venv-bench)
 # make check     format, lint, types, layers
 # make lock      pin the dependencies anew, with hashes and without naming a registry
-# make clean     remove the virtual environment
+# make clean     remove the virtual environments
 #
 # PYTHON chooses the interpreter: make test PYTHON=python3.13
+# BENCH goes to the benchmarks: make bench BENCH="--quick --only echo --check"
 
 PYTHON ?= python3
 VENV ?= .venv
+BENCH ?=
 BIN := $(VENV)/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 RUN_READY := $(VENV)/ready-$(VERSION)
 DEV_READY := $(VENV)/ready-dev-$(VERSION)
+BENCH_READY := $(VENV)/ready-bench-$(VERSION)
 SOURCES := pyproject.toml $(wildcard extensions/*/pyproject.toml)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check lock clean format
+.PHONY: demo test bench figures check lock clean format
 
 demo: $(RUN_READY)
 	$(BIN)/imperal-host demo
@@ -23,6 +27,13 @@ demo: $(RUN_READY)
 test: $(DEV_READY)
 	$(BIN)/imperal-host model pull
 	$(BIN)/pytest
+
+# In an environment of their own: what the peers bring along is no part of the host's, nor of its tests'.
+bench:
+	@$(MAKE) --no-print-directory VENV=.venv-bench figures
+
+figures: $(BENCH_READY)
+	$(BIN)/python -m tests.benchmarks $(BENCH)
 
 check: $(DEV_READY)
 	$(BIN)/ruff format --check .
@@ -48,12 +59,18 @@ $(DEV_READY): $(RUN_READY) requirements-dev.lock
 	$(PIP) install --progress-bar on --require-hashes -r requirements-dev.lock
 	@touch $@
 
+$(BENCH_READY): $(RUN_READY) requirements-bench.lock
+	$(PIP) install --progress-bar on --require-hashes -r requirements-bench.lock
+	@touch $@
+
 lock: $(DEV_READY)
 	$(PIP) install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--extra build --custom-compile-command "make lock" pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--extra build --extra dev --custom-compile-command "make lock" -c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--extra build --extra bench --custom-compile-command "make lock" -c requirements.lock pyproject.toml -o requirements-bench.lock
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) .venv-bench
