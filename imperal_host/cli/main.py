@@ -21,6 +21,7 @@ from imperal_host.cli import ledger, llm, params, token
 from imperal_host.cli import weights as weights_commands
 from imperal_host.cli.demo import demo
 from imperal_host.cli.options import AsJson, Extensions, Tenant, User
+from imperal_host.cli.prove import prove
 from imperal_host.cli.run import err, fail, out, plain, principal, run, settings, standard_input, with_host
 from imperal_host.clock import SystemClock
 from imperal_host.errors import ConfirmationRequiredError, NotFoundError, SetupError
@@ -41,6 +42,7 @@ app.add_typer(token.app, name="token")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(weights_commands.app, name="model")
 app.command()(demo)
+app.command()(prove)
 
 
 _HEAD_BYTES_MAX = 64 << 10

@@ -17,6 +17,7 @@ HOST, SDK = "imperal_host", "imperal_sdk"
 # Top to bottom: a room imports from rows below it only; rooms of one row are strangers.
 ROWS: tuple[frozenset[str], ...] = (
     frozenset({"cli"}),
+    frozenset({"prove"}),
     frozenset({"app"}),
     frozenset({"api"}),
     frozenset({"kernel"}),
@@ -28,6 +29,8 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"errors"}),
     frozenset({""}),  # the package itself: its docstring and its version
 )
+# Extensions that attack the host, shipped with it: run in isolates only, they are data and no modules of it.
+DATA = Path(HOST, "prove", "hostile")
 SHARED_WITH_THE_HOST = ("imperal_sdk.wire", "imperal_sdk.manifest", "imperal_sdk.llm", "imperal_sdk.errors")
 
 # Where a library may be imported: modules, or packages with all that is in them.
@@ -47,14 +50,21 @@ HOMES: dict[str, tuple[str, ...]] = {
     "xllamacpp": ("imperal_host.local",),
     "subprocess": ("imperal_host.runtime", "imperal_host.local"),
     # gateway.egress needs the constants of getaddrinfo; it opens no socket of its own
-    "socket": ("imperal_host.runtime", "imperal_host.local", "imperal_host.gateway.egress", "imperal_sdk.worker"),
+    "socket": (
+        "imperal_host.runtime",
+        "imperal_host.local",
+        "imperal_host.gateway.egress",
+        "imperal_host.prove.stage",  # baits that listen
+        "imperal_sdk.worker",
+    ),
     "ctypes": ("imperal_host.runtime", "imperal_host.local", "imperal_sdk.worker"),
     "msgspec": ("imperal_sdk.wire", "imperal_sdk.worker"),
 }
 PROCESSES_START_IN = ("imperal_host.runtime", "imperal_host.local", "imperal_sdk.worker.launch")
 STARTS_A_PROCESS = {"create_subprocess_exec", "create_subprocess_shell", "posix_spawn", "fork", "execv", "execve"}
 READS_THE_ENVIRONMENT = {"environ", "environb", "getenv"}
-ENVIRONMENT_IS_TOUCHED_IN = ("imperal_host.settings", "imperal_sdk.worker.launch")
+# prove.stage puts a canary there, for the hostile to find
+ENVIRONMENT_IS_TOUCHED_IN = ("imperal_host.settings", "imperal_host.prove.stage", "imperal_sdk.worker.launch")
 PLAINTEXT_IS_TAKEN_OUT_IN = ("imperal_host.gateway.egress", "imperal_host.vault.store")
 
 MODULE_LINES_MAX = 400
@@ -81,6 +91,8 @@ class Import(NamedTuple):
 def read(package: str) -> list[Source]:
     sources = []
     for path in sorted((ROOT / package).rglob("*.py")):
+        if path.is_relative_to(ROOT / DATA):
+            continue
         parts = path.relative_to(ROOT).with_suffix("").parts
         text = path.read_text(encoding="utf-8")
         module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -306,6 +318,16 @@ def test_modules_stay_small() -> None:
     long = {s.module: lines for s in sources if (lines := len(s.text.splitlines())) > MODULE_LINES_MAX}
 
     assert long == {}
+
+
+def test_the_hostile_code_is_no_part_of_the_host_and_its_files_stay_small() -> None:
+    hostile = sorted((ROOT / DATA).rglob("*.py"))
+    wrong = [str(found) for found in IMPORTS if "hostile" in found.target.split(".")]
+
+    assert len(hostile) > 10
+    assert not list((ROOT / DATA).rglob("__init__.py"))
+    assert wrong == []
+    assert [str(path) for path in hostile if len(path.read_text().splitlines()) > MODULE_LINES_MAX] == []
 
 
 def test_functions_stay_small() -> None:
