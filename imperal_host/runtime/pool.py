@@ -43,6 +43,7 @@ class Pool:
         self._idle: dict[Key, list[_Idle]] = {}
         self._living: Counter[Who] = Counter()
         self._endings: dict[asyncio.Task[None], Who] = {}
+        self._retired: set[Package] = set()
 
     async def inspect(self, package: Package) -> Manifest:
         """Load an extension in an isolate of nobody's, learn its manifest, and end it."""
@@ -64,10 +65,20 @@ class Pool:
         try:
             yield isolate
         finally:
-            if isolate.alive:
+            if isolate.alive and package not in self._retired:
                 self._rest(key, isolate)
             else:
                 await asyncio.wait({self._end(who, isolate)})
+
+    def retire(self, package: Package) -> None:
+        """Keep no isolate of this package: resting ones end now, lent ones when they come back.
+
+        A call that found the package before it was replaced may lease only after this: it gets its isolate.
+        """
+        self._retired.add(package)
+        for key, resting in list(self._idle.items()):
+            for idle in list(resting) if key[0] == package else ():
+                self._retire(key, idle)
 
     async def aclose(self) -> None:
         for key, resting in list(self._idle.items()):

@@ -19,7 +19,7 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"cli"}),
     frozenset({"app"}),
     frozenset({"api"}),
-    frozenset({"kernel"}),
+    frozenset({"kernel", "loading"}),
     frozenset({"catalog", "runtime", "gateway", "local"}),
     frozenset({"billing"}),
     frozenset({"ledger", "vault", "tokens"}),
@@ -45,7 +45,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "platformdirs": ("imperal_host.settings",),
     "apsw": ("imperal_host.storage", "imperal_host.ledger"),
     "xllamacpp": ("imperal_host.local",),
-    "subprocess": ("imperal_host.runtime", "imperal_host.local"),
+    "subprocess": ("imperal_host.runtime", "imperal_host.local", "imperal_host.catalog.pip"),
     # gateway.egress needs the constants of getaddrinfo; it opens no socket of its own
     "socket": ("imperal_host.runtime", "imperal_host.local", "imperal_host.gateway.egress", "imperal_sdk.worker"),
     "ctypes": ("imperal_host.runtime", "imperal_host.local", "imperal_sdk.worker"),
