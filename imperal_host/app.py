@@ -14,18 +14,19 @@ from imperal_host.billing.account import Account
 from imperal_host.billing.price import BUILT_IN as BUILT_IN_PRICES
 from imperal_host.billing.price import Price, PriceTable
 from imperal_host.catalog.catalog import Catalog
-from imperal_host.catalog.discovery import discover
+from imperal_host.catalog.installed import Installed
 from imperal_host.clock import Clock, SystemClock
-from imperal_host.errors import ExtensionLoadError, SetupError
+from imperal_host.errors import SetupError
 from imperal_host.gateway.addresses import AddressGuard
 from imperal_host.gateway.egress import Egress, make_transport
 from imperal_host.gateway.gateway import Gateway, LocalModel
 from imperal_host.gateway.providers.base import Vendor
 from imperal_host.gateway.providers.vendors import BUILT_IN as BUILT_IN_VENDORS
 from imperal_host.gateway.store import Bindings, Layers
-from imperal_host.identity import Package
 from imperal_host.kernel.dispatch import Kernel
 from imperal_host.ledger.ledger import Ledger
+from imperal_host.loading.folders import CopiedFolders, Folders
+from imperal_host.loading.loading import Loading
 from imperal_host.local.supervisor import LocalModelServer
 from imperal_host.local.weights import present, weights_file
 from imperal_host.runtime.interpreter import this_interpreter
@@ -37,9 +38,6 @@ from imperal_host.storage.database import Database
 from imperal_host.tokens import Tokens
 from imperal_host.vault.keyring import open_keyring
 from imperal_host.vault.store import Vault
-from imperal_sdk.manifest import Manifest
-
-_LOADS_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +60,7 @@ class Stores:
 class Host:
     stores: Stores
     rooms: Rooms
+    loading: Loading
 
     def asgi(self) -> Starlette:
         return build(self.rooms)
@@ -114,8 +113,9 @@ async def open_host(stores: Stores) -> AsyncIterator[Host]:
     local = LocalModelServer(weights_file(settings.cache_dir)) if present(settings.cache_dir) else None
     gateway = make_gateway(stores, local)
     kernel = Kernel(stores.catalog, pool, gateway, stores.ledger, stores.clock, settings.call_seconds_max)
+    loading = make_loading(settings, stores.catalog, pool)
     try:
-        await _load_extensions(stores.catalog, pool, settings.extensions_dir)
+        await loading.refresh()
         rooms = Rooms(
             stores.tokens,
             stores.catalog,
@@ -126,10 +126,11 @@ async def open_host(stores: Stores) -> AsyncIterator[Host]:
             stores.ledger,
             settings.body_bytes_max,
         )
-        yield Host(stores, rooms)
+        yield Host(stores, rooms, loading)
     finally:
         await kernel.aclose()
         await pool.aclose()
+        loading.close()
         if local is not None:
             await local.aclose()
 
@@ -180,31 +181,29 @@ def make_pool(settings: Settings, clock: Clock) -> Pool:
     return Pool(launcher, limits, clock)
 
 
+async def inspect(settings: Settings, package: Package) -> Manifest:
+    """What an extension says about itself, asked in a sandbox. Raises ``ExtensionLoadError`` and ``SandboxError``."""
+    pool = make_pool(settings, SystemClock())
+    try:
+        return await pool.inspect(package)
+    finally:
+        await pool.aclose()
+
+
+def make_loading(settings: Settings, catalog: Catalog, pool: Pool) -> Loading:
+    installed = Installed(settings.installed_dir)
+    folder = settings.extensions_dir
+    folders = CopiedFolders(folder, installed) if settings.reload and folder else Folders(folder)
+    # Nobody uses a replaced version longer than a call that had just found it may take.
+    drain_seconds = settings.call_seconds_max + settings.launch_seconds_max + 10
+    return Loading(catalog, pool, installed, folders, drain_seconds)
+
+
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
     except OSError:
         return False
-
-
-async def _load_extensions(catalog: Catalog, pool: Pool, folder: Path | None) -> None:
-    packages, failures = discover(folder)
-    catalog.failures.update(failures)
-    room = asyncio.Semaphore(_LOADS_AT_ONCE)
-
-    async def inspect(package: Package) -> Manifest | ExtensionLoadError:
-        async with room:
-            try:
-                return await pool.inspect(package)
-            except ExtensionLoadError as error:
-                return error
-
-    # Registered in the order found: of two with one id, installed packages come before folders.
-    for package, found in zip(packages, await asyncio.gather(*map(inspect, packages)), strict=True):
-        if isinstance(found, ExtensionLoadError):
-            catalog.failures[package.name] = str(found).removeprefix(f"{package.name}: ")
-        else:
-            catalog.register(package, found)
 
 
 def _prices(catalog: Catalog) -> dict[str, Price]:

@@ -52,6 +52,8 @@ class Package:
     """Where an extension's code lies. Known from metadata only; nothing of it has run.
 
     ``mounts`` are (path on the host, path inside the sandbox); ``import_path`` is inside the sandbox.
+    ``known_as``, where it is set, is the id that its manifest must bear. ``revision`` tells two loadings of one
+    extension apart, also where all else is the same: they never share an isolate.
     """
 
     name: str
@@ -61,3 +63,5 @@ class Package:
     import_path: tuple[str, ...]
     origin: str
     is_operators_own: bool = False  # a folder that the operator pointed at
+    known_as: str = ""
+    revision: str = ""

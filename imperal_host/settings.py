@@ -20,6 +20,8 @@ class Settings(BaseSettings):
     kek_file: Path = Field(default_factory=lambda: platformdirs.user_config_path(_APP) / "kek")
     cache_dir: Path = Field(default_factory=lambda: platformdirs.user_cache_path(_APP))
     extensions_dir: DirectoryPath | None = None
+    # Watch the files below extensions_dir while serving, and load anew what changes.
+    reload: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     # README, 'The sandbox': what each tier holds. A layer that does not hold means no launch.
@@ -45,6 +47,8 @@ class Settings(BaseSettings):
     isolate_memory_bytes_max: int = Field(512 << 20, gt=0)
     isolate_cpu_seconds_max: int = Field(600, gt=0)
     isolate_scratch_bytes_max: int = Field(16 << 20, gt=0)
+    # One installed extension with all that it requires, unpacked.
+    extension_bytes_max: int = Field(1 << 30, gt=0)
 
     # Nano-USD a token, for platform models without a row in the price table.
     price_input_nano_usd: int = Field(150, ge=0)
@@ -60,3 +64,8 @@ class Settings(BaseSettings):
     @property
     def database_file(self) -> Path:
         return self.data_dir / "host.sqlite3"
+
+    @property
+    def installed_dir(self) -> Path:
+        """The extensions that ``imperal-host extension`` keeps."""
+        return self.data_dir / "extensions"

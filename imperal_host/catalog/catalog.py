@@ -1,6 +1,6 @@
 """The extensions that can be called, and those that could not be loaded."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 
@@ -54,8 +54,9 @@ class Catalog:
 
     def register(self, package: Package, manifest: Manifest) -> None:
         """Make an extension callable. One that may not be is remembered in ``failures``."""
-        if package.attribute and manifest.app_id != package.name:
-            self.failures[package.name] = f"its entry point is named {package.name!r}, its id is {manifest.app_id!r}"
+        if package.known_as and manifest.app_id != package.known_as:
+            what = "its entry point is named" if package.attribute else "it was installed as"
+            self.failures[package.name] = f"{what} {package.known_as!r}, its id is {manifest.app_id!r}"
         elif self._plugins.has_plugin(manifest.app_id):
             self.failures[package.name] = f"another extension has the id {manifest.app_id!r} already"
         elif package.name in self._packages:
@@ -63,6 +64,17 @@ class Catalog:
         else:
             self._packages.add(package.name)
             self._plugins.register(ExtensionHandle(package, manifest), name=manifest.app_id)
+
+    def replace(self, found: Iterable[tuple[Package, Manifest]], failures: Mapping[str, str]) -> list[Package]:
+        """Make these and no others callable, in one step for everybody on the loop; answers those that are."""
+        for name, plugin in self._plugins.list_name_plugin():
+            if isinstance(plugin, ExtensionHandle):
+                self._plugins.unregister(name=name)
+        self._packages.clear()
+        self.failures = dict(failures)
+        for package, manifest in found:
+            self.register(package, manifest)
+        return [package for package, _ in self._plugins.hook.imperal_extension()]
 
     def get(self, app_id: str) -> ExtensionHandle:
         """Raises ``NotFoundError``."""

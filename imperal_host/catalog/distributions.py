@@ -27,12 +27,28 @@ def sdk_mounts() -> tuple[Mount, ...]:
     return (*mounts_of(SDK_REQUIREMENTS, SDK), (str(sdk), f"{SDK}/imperal_sdk"))
 
 
+def sdk_pins() -> dict[str, str]:
+    """What the SDK imports, and all that this requires: by name, the requirement of the version that is there."""
+    return {_name(found): f"{found.name}=={found.version}" for found in closure_of(SDK_REQUIREMENTS)}
+
+
+def is_sdk(requirement: Requirement) -> bool:
+    """Whether this names the SDK itself, which every isolate has."""
+    return normal(requirement.name) in _SDK_DISTRIBUTIONS
+
+
 def mounts_of(requirements: tuple[str, ...], under: str = SITE) -> tuple[Mount, ...]:
     """The top-level files and folders of these distributions and of all that they require.
 
     Raises ``ExtensionLoadError`` naming a requirement that is not installed.
     """
-    mounts: dict[str, Mount] = {}
+    mounts = {mount[1]: mount for found in closure_of(requirements) for mount in top_level_mounts(found, under)}
+    return tuple(mounts.values())
+
+
+def closure_of(requirements: tuple[str, ...]) -> list[Distribution]:
+    """These distributions, and all that they require. Raises ``ExtensionLoadError``."""
+    closure: list[Distribution] = []
     seen: set[str] = set()
     waiting = [(name, "") for name in requirements]
     while waiting:
@@ -41,8 +57,8 @@ def mounts_of(requirements: tuple[str, ...], under: str = SITE) -> tuple[Mount, 
             requirement = Requirement(line)
         except InvalidRequirement:
             raise ExtensionLoadError(f"{wanted_by or 'it'} requires {line!r}, which names no package") from None
-        name = _normal(requirement.name)
-        if name in seen or name in _SDK_DISTRIBUTIONS or not _applies(requirement):
+        name = normal(requirement.name)
+        if name in seen or is_sdk(requirement) or not applies(requirement):
             continue
         seen.add(name)
         try:
@@ -50,20 +66,18 @@ def mounts_of(requirements: tuple[str, ...], under: str = SITE) -> tuple[Mount, 
         except PackageNotFoundError:
             by = f" (required by {wanted_by})" if wanted_by else ""
             raise ExtensionLoadError(f"the requirement {requirement.name}{by} is not installed") from None
-        for mount in top_level_mounts(found, under):
-            mounts[mount[1]] = mount
+        closure.append(found)
         waiting += [(line, name) for line in found.requires or []]
-    return tuple(mounts.values())
+    return closure
 
 
 def top_level_mounts(found: Distribution, under: str = SITE) -> tuple[Mount, ...]:
     """A distribution's own importable files and folders. Editable installs are followed to their source."""
     # The list of files is the package's own word: what is not below site-packages is none of its business.
     relative = (file for file in found.files or [] if file.parts and not file.is_absolute())
-    names = {file.parts[0] for file in relative} - _NEVER_MOUNTED
     mounts = []
-    for name in sorted(names):
-        if PurePosixPath(name).suffix in (".pth", ".data") or name.startswith("__editable__"):
+    for name in sorted({file.parts[0] for file in relative}):
+        if not importable(name):
             continue
         path = Path(str(found.locate_file(name)))
         if path.exists():
@@ -72,6 +86,13 @@ def top_level_mounts(found: Distribution, under: str = SITE) -> tuple[Mount, ...
         if module not in _NEVER_MOUNTED and not any(_module_of(inside) == module for _, inside in mounts):
             mounts += [(path, f"{under}/{Path(path).name}") for path in _source_of(module)]
     return tuple(mounts)
+
+
+def importable(name: str) -> bool:
+    """Whether a name at the top of a site directory is for isolates: code or metadata, and none of the host's."""
+    return not (
+        name in _NEVER_MOUNTED or PurePosixPath(name).suffix in (".pth", ".data") or name.startswith("__editable__")
+    )
 
 
 def _module_of(inside: str) -> str:
@@ -89,9 +110,20 @@ def _source_of(module: str) -> list[str]:
     return []
 
 
-def _applies(requirement: Requirement) -> bool:
-    return requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+def applies(requirement: Requirement, extras: frozenset[str] = frozenset()) -> bool:
+    """Whether it is meant for this interpreter, with these extras asked for."""
+    marker = requirement.marker
+    return marker is None or any(marker.evaluate({"extra": extra}) for extra in (extras or {""}))
 
 
-def _normal(name: str) -> str:
+def normal(name: str) -> str:
+    """PEP 503."""
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def name_of(line: str) -> str:
+    return normal(Requirement(line).name)
+
+
+def _name(found: Distribution) -> str:
+    return normal(found.name)

@@ -15,15 +15,16 @@ from rich.table import Table
 import imperal_host
 from imperal_host import log
 from imperal_host.api.calls import answer_body
-from imperal_host.app import Host, make_pool, open_host, open_stores
+from imperal_host.app import Host, open_host, open_stores
+from imperal_host.app import inspect as load_once
 from imperal_host.catalog.discovery import from_folder
+from imperal_host.cli import extension as extension_commands
 from imperal_host.cli import ledger, llm, params, token
 from imperal_host.cli import weights as weights_commands
 from imperal_host.cli.demo import demo
 from imperal_host.cli.options import AsJson, Extensions, Tenant, User
 from imperal_host.cli.prove import prove
 from imperal_host.cli.run import err, fail, out, plain, principal, run, settings, standard_input, with_host
-from imperal_host.clock import SystemClock
 from imperal_host.errors import ConfirmationRequiredError, NotFoundError, SetupError
 from imperal_host.identity import Principal
 from imperal_host.kernel.dispatch import Call, CallAnswer
@@ -36,6 +37,7 @@ app = typer.Typer(
     help="The self-hosted host for LLM extensions.",
     epilog="Settings are environment variables IMPERAL_*; README lists them.",
 )
+app.add_typer(extension_commands.app, name="extension")
 app.add_typer(llm.app, name="llm")
 app.add_typer(params.app, name="params")
 app.add_typer(token.app, name="token")
@@ -69,10 +71,13 @@ def serve(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port; 0 takes a free one.", min=0, max=65535)] = 8080,
     extensions: Extensions = None,
+    reload: Annotated[
+        bool, typer.Option("--reload", help="Load an extension folder again when a file in it changes.")
+    ] = False,
     data_dir: Annotated[Path | None, typer.Option(help="Where the data lies.", show_default=False)] = None,
 ) -> None:
     """Serve the HTTP API. The first run prints the admin's token, once."""
-    chosen = settings(extensions_dir=extensions, data_dir=data_dir)
+    chosen = settings(extensions_dir=extensions, data_dir=data_dir, reload=reload or None)
 
     async def work() -> None:
         log.configure(chosen.log_level, as_json=not err.is_terminal)
@@ -93,7 +98,12 @@ def serve(
                 timeout_graceful_shutdown=10,
                 lifespan="off",
             )
-            await _Server(config).serve()
+            watching = asyncio.create_task(running.loading.watch())
+            try:
+                await _Server(config).serve()
+            finally:
+                watching.cancel()
+                await asyncio.wait({watching})
 
     run(work, level=chosen.log_level)
 
@@ -195,7 +205,7 @@ def list_extensions(extensions: Extensions = None, as_json: AsJson = False) -> N
             out.print_json(data={"extensions": manifests, "failures": catalog.failures})
             return
         if not catalog.all() and not catalog.failures:
-            out.print("No extensions. Install one (a package with an entry point), or use --extensions DIR.")
+            out.print("No extensions. Install one (imperal-host extension add), or use --extensions DIR.")
         for manifest in catalog.all():
             _print_manifest(manifest)
         for name, why in catalog.failures.items():
@@ -210,11 +220,7 @@ def inspect(folder: Path, as_json: AsJson = False) -> None:
     chosen = settings()
 
     async def work() -> Manifest:
-        pool = make_pool(chosen, SystemClock())
-        try:
-            return await pool.inspect(from_folder(folder))
-        finally:
-            await pool.aclose()
+        return await load_once(chosen, from_folder(folder))
 
     manifest = run(work)
     if as_json:

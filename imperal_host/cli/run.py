@@ -1,7 +1,8 @@
 """From a synchronous command into the host and back, with errors as one line."""
 
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import NoReturn, TypeVar
 
 import typer
@@ -61,6 +62,17 @@ def run(work: Callable[[], Awaitable[T]], *, level: str = "warning") -> T:
 
     try:
         return uvloop.run(main())
+    except HostError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+@contextmanager
+def said_in_one_line() -> Iterator[None]:
+    """For work that needs no loop: its errors, and an interruption, end the command as they do in ``run``."""
+    try:
+        yield
     except HostError as error:
         fail(str(error))
     except KeyboardInterrupt:

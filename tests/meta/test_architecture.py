@@ -20,7 +20,7 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"prove"}),
     frozenset({"app"}),
     frozenset({"api"}),
-    frozenset({"kernel"}),
+    frozenset({"kernel", "loading"}),
     frozenset({"catalog", "runtime", "gateway", "local"}),
     frozenset({"billing"}),
     frozenset({"ledger", "vault", "tokens"}),
@@ -48,7 +48,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "platformdirs": ("imperal_host.settings",),
     "apsw": ("imperal_host.storage", "imperal_host.ledger"),
     "xllamacpp": ("imperal_host.local",),
-    "subprocess": ("imperal_host.runtime", "imperal_host.local"),
+    "subprocess": ("imperal_host.runtime", "imperal_host.local", "imperal_host.catalog.pip"),
     # gateway.egress needs the constants of getaddrinfo; it opens no socket of its own
     "socket": (
         "imperal_host.runtime",
