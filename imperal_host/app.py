@@ -23,6 +23,7 @@ from imperal_host.gateway.gateway import Gateway, LocalModel
 from imperal_host.gateway.providers.base import Vendor
 from imperal_host.gateway.providers.vendors import BUILT_IN as BUILT_IN_VENDORS
 from imperal_host.gateway.store import Bindings, Layers
+from imperal_host.identity import Package
 from imperal_host.kernel.dispatch import Kernel
 from imperal_host.ledger.ledger import Ledger
 from imperal_host.loading.folders import CopiedFolders, Folders
@@ -38,6 +39,7 @@ from imperal_host.storage.database import Database
 from imperal_host.tokens import Tokens
 from imperal_host.vault.keyring import open_keyring
 from imperal_host.vault.store import Vault
+from imperal_sdk.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)
