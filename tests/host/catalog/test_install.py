@@ -97,7 +97,7 @@ def test_one_whose_pydantic_does_not_suit_the_sdk_is_refused(tmp_path: Path, lin
     for name in sdk_needs():
         wheel_of_installed(links, name)
     library_wheel(links, "pydantic", "1.10")
-    with pytest.raises(SetupError, match="pip could not do it: .*pydantic"):
+    with pytest.raises(SetupError, match=r"pip could not do it: .*pydantic"):
         prepared(tmp_path, extension_wheel(tmp_path, "alpha", "1.0.0", ["pydantic<2"]))
 
 
