@@ -136,7 +136,7 @@ class ZygoteLauncher:
     def retire(self, package: Package) -> None:
         """It is not to be launched again: its zygote ends with the last of its isolates."""
         if package in self._timers:
-            self._timers.pop(package).cancel()
+            self._timers[package].cancel()
             self._end_if_idle(package)
 
     def _retire(self, package: Package) -> None:

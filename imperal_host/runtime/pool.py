@@ -17,6 +17,8 @@ from imperal_sdk.manifest import Manifest
 
 # A claim comes first: what replaces the claimed one would take the processor from it.
 _FILL_SECONDS = 0.003
+# A call that found a package before it was retired may lease it a little later; not this much.
+_RETIRED_SECONDS = 3_600.0
 Who = tuple[TenantId, UserId]
 Key = tuple[Package, Who]
 
@@ -68,7 +70,7 @@ class Pool:
         self._living: Counter[Who | None] = Counter()  # None: nobody's yet
         self._endings: set[asyncio.Task[None]] = set()
         self._turns = Turns()
-        self._retired: set[Package] = set()
+        self._retired: dict[Package, float] = {}
         self._backoff = Backoff(clock)
         self._log = logger("runtime")
         self._closed = False
@@ -85,7 +87,9 @@ class Pool:
 
     def retire(self, package: Package) -> None:
         """Lend no more isolates of it: resting ones end now, lent ones when they come back."""
-        self._retired.add(package)
+        now = self._clock.monotonic()
+        self._retired = {old: since for old, since in self._retired.items() if now - since < _RETIRED_SECONDS}
+        self._retired[package] = now
         self._drop_spares(package)
         for bound in [bound for key, row in self._bound.items() if key[0] == package for bound in row]:
             if not bound.calls_now:
