@@ -55,7 +55,7 @@ class ZygoteLauncher:
 
     async def launch(self, package: Package) -> Channel:
         if self._tier is Tier.NONE and not package.is_operators_own:
-            raise SandboxError(
+            raise ExtensionLoadError(
                 f"{package.name}: without a sandbox (IMPERAL_SANDBOX=none) only folders of the operator's own run"
             )
         seconds = self._launch_limits.launch_seconds_max

@@ -111,7 +111,7 @@ def _prepare(policy: dict[str, Any], proc: int) -> Confinement:
         except OSError as error:
             raise LayerError("Landlock", error) from None
         try:
-            system_calls = seccomp.prepare()
+            system_calls = seccomp.prepare(() if in_own_root else seccomp.CHANGES_BY_PATH)
         except OSError as error:
             raise LayerError("seccomp", error) from None
     one_id_for_all = policy["namespaces"] and not policy["ids_mapped_by_host"]

@@ -43,7 +43,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "httpx": ("imperal_host.gateway",),
     "cryptography": ("imperal_host.vault",),
     "structlog": ("imperal_host.log",),
-    "logging": ("imperal_host.log",),
+    "logging": ("imperal_host.log", "imperal_sdk.worker.preload"),  # the latter makes it ready for extensions
     "pydantic_settings": ("imperal_host.settings", "imperal_host.cli.run"),  # run explains its errors
     "platformdirs": ("imperal_host.settings",),
     "apsw": ("imperal_host.storage", "imperal_host.ledger"),
@@ -60,11 +60,16 @@ HOMES: dict[str, tuple[str, ...]] = {
     "ctypes": ("imperal_host.runtime", "imperal_host.local", "imperal_sdk.worker"),
     "msgspec": ("imperal_sdk.wire", "imperal_sdk.worker"),
 }
-PROCESSES_START_IN = ("imperal_host.runtime", "imperal_host.local", "imperal_sdk.worker.launch")
+PROCESSES_START_IN = (
+    "imperal_host.runtime",
+    "imperal_host.local",
+    "imperal_sdk.worker.zygote",
+    "imperal_sdk.worker.confine.namespaces",
+)
 STARTS_A_PROCESS = {"create_subprocess_exec", "create_subprocess_shell", "posix_spawn", "fork", "execv", "execve"}
 READS_THE_ENVIRONMENT = {"environ", "environb", "getenv"}
 # prove.stage puts a canary there, for the hostile to find
-ENVIRONMENT_IS_TOUCHED_IN = ("imperal_host.settings", "imperal_host.prove.stage", "imperal_sdk.worker.launch")
+ENVIRONMENT_IS_TOUCHED_IN = ("imperal_host.settings", "imperal_host.prove.stage", "imperal_sdk.worker.zygote")
 PLAINTEXT_IS_TAKEN_OUT_IN = ("imperal_host.gateway.egress", "imperal_host.vault.store")
 
 MODULE_LINES_MAX = 400
@@ -166,8 +171,8 @@ def test_the_survey_sees_the_code() -> None:
     assert {
         ("imperal_host.app", "imperal_host.settings"),
         ("imperal_host.api.errors", "imperal_host.errors"),  # written "from imperal_host import errors"
-        ("imperal_host.runtime.launcher", "imperal_sdk.wire"),  # written "import imperal_sdk.wire"
-        ("imperal_sdk.worker.launch", "imperal_sdk.worker.serve"),  # inside a function
+        ("imperal_host.runtime.zygote", "imperal_sdk.wire"),  # written "import imperal_sdk.wire"
+        ("imperal_sdk.worker.isolate", "imperal_sdk.worker.serve"),  # inside a function
     } <= edges
     assert ("imperal_sdk.extension", "imperal_sdk.chat.extension") not in edges  # under TYPE_CHECKING
 
@@ -224,15 +229,18 @@ def test_the_host_imports_nothing_by_a_name_it_was_given() -> None:
 
 
 def test_until_the_lock_down_is_complete_only_the_standard_library_is_used() -> None:
-    early = ("imperal_sdk.worker.launch", "imperal_sdk.worker.confine")
+    early = ("imperal_sdk.worker.zygote", "imperal_sdk.worker.isolate", "imperal_sdk.worker.confine")
     wrong = [
         str(found)
         for found in IMPORTS
         if inside(found.source, early) and not inside(found.target, early)
         if found.target.partition(".")[0] not in sys.stdlib_module_names
     ]
-    # the one import that comes after it, inside a function
-    assert [use.partition(" ")[2] for use in wrong] == ["imports imperal_sdk.worker.serve"]
+    # inside functions: what comes after it, and what the zygote imports once it sees nothing but trusted code
+    assert sorted(use.partition(" ")[2] for use in wrong) == [
+        "imports imperal_sdk.worker.preload",
+        "imports imperal_sdk.worker.serve",
+    ]
 
 
 def test_the_modules_on_the_way_to_the_lock_down_import_nothing_at_all() -> None:

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imperal_sdk.worker.confine.seccomp import ABSENT, ALLOWED, KILLED, program
+from imperal_sdk.worker.confine.seccomp import ABSENT, ALLOWED, CHANGES_BY_PATH, KILLED, program
 
 X86_64, I386, AARCH64 = 0xC000_003E, 0x4000_0003, 0xC000_00B7
 X32_BIT = 0x4000_0000
 ALLOW, KILL = 0x7FFF_0000, 0x8000_0000
 REFUSED, NO_SUCH_CALL = 0x0005_0000 | errno.EPERM, 0x0005_0000 | errno.ENOSYS
 
-MMAP, IOCTL, SOCKETPAIR, CLONE, FCNTL, PRCTL, PRLIMIT64 = 9, 16, 53, 56, 72, 157, 302
-CONDITIONAL = {MMAP, IOCTL, SOCKETPAIR, CLONE, FCNTL, PRCTL, PRLIMIT64}
+MMAP, IOCTL, SOCKETPAIR, GETSOCKOPT, CLONE, FCNTL, PRCTL, PRLIMIT64 = 9, 16, 53, 55, 56, 72, 157, 302
+CONDITIONAL = {MMAP, IOCTL, SOCKETPAIR, GETSOCKOPT, CLONE, FCNTL, PRCTL, PRLIMIT64}
 LISTED = {**ALLOWED, **KILLED, **ABSENT}
 LAST_NUMBER = 470  # a little past the newest call this kernel generation knows
 
@@ -243,8 +243,12 @@ def test_clone_is_allowed_for_threads_and_nothing_else(flags: int) -> None:
         pytest.param(IOCTL, (FIONBIO, 0), REFUSED, id="the descriptor is not the request"),
         *(pytest.param(PRCTL, (option,), ALLOW) for option in (PR_SET_NAME, PR_GET_NAME, PR_GET_DUMPABLE, PR_SET_VMA)),
         *(pytest.param(PRCTL, (option,), REFUSED, id=f"PR_SET_{name}") for name, option in MORE_PRCTLS.items()),
-        pytest.param(SOCKETPAIR, (AF_UNIX,), ALLOW),
-        *(pytest.param(SOCKETPAIR, (family,), REFUSED) for family in (0, AF_INET, AF_NETLINK)),
+        *(pytest.param(SOCKETPAIR, (AF_UNIX, 1 | flags), ALLOW) for flags in (0, 0x800, 0x80000, 0x80800)),
+        *(pytest.param(SOCKETPAIR, (AF_UNIX, kind), REFUSED) for kind in (0, 2, 3, 5, 2 | 0x80000)),
+        *(pytest.param(SOCKETPAIR, (family, 1), REFUSED) for family in (0, AF_INET, AF_NETLINK)),
+        *(pytest.param(GETSOCKOPT, (3, 1, option), ALLOW) for option in (3, 4, 38, 39)),
+        *(pytest.param(GETSOCKOPT, (3, 1, option), REFUSED) for option in (17, 59, 77)),  # who the peer is
+        pytest.param(GETSOCKOPT, (3, 6, 4), REFUSED),
         pytest.param(PRLIMIT64, (0, RLIMIT_NOFILE, 0, AN_ADDRESS), ALLOW, id="reading one's own limit"),
         pytest.param(PRLIMIT64, (1, RLIMIT_NOFILE, 0, AN_ADDRESS), REFUSED, id="another process's limit"),
         pytest.param(PRLIMIT64, (0, RLIMIT_NOFILE, AN_ADDRESS, 0), REFUSED, id="a new limit"),
@@ -254,3 +258,9 @@ def test_clone_is_allowed_for_threads_and_nothing_else(flags: int) -> None:
 )
 def test_some_calls_depend_on_their_arguments(number: int, arguments: tuple[int, ...], answer: int) -> None:
     assert verdict(number, *arguments) == answer
+
+
+def test_where_nothing_may_be_written_what_changes_a_path_is_refused() -> None:
+    read_only = program(CHANGES_BY_PATH)
+    assert len(read_only) == len(PROGRAM) - 2 * len(CHANGES_BY_PATH)
+    assert CHANGES_BY_PATH <= ALLOWED.keys()

@@ -9,6 +9,7 @@ import ctypes
 import errno
 import os
 import struct
+from collections.abc import Collection
 
 from imperal_sdk.worker.confine import linux
 
@@ -31,7 +32,7 @@ ALLOWED = {
     "pread64": 17, "pwrite64": 18, "readv": 19, "writev": 20, "access": 21, "select": 23, "sched_yield": 24,
     "mremap": 25, "mincore": 27, "madvise": 28, "dup": 32, "nanosleep": 35, "getitimer": 36, "setitimer": 38,
     "getpid": 39, "sendto": 44, "recvfrom": 45, "sendmsg": 46, "recvmsg": 47, "shutdown": 48,
-    "getsockname": 51, "getpeername": 52, "getsockopt": 55, "exit": 60, "uname": 63,
+    "getsockname": 51, "getpeername": 52, "exit": 60, "uname": 63,
     "fsync": 74, "fdatasync": 75, "truncate": 76, "ftruncate": 77, "getdents": 78, "getcwd": 79, "chdir": 80,
     "rename": 82, "mkdir": 83, "rmdir": 84, "unlink": 87, "readlink": 89, "umask": 95, "gettimeofday": 96,
     "getrlimit": 97, "getrusage": 98, "sysinfo": 99, "times": 100, "getuid": 102, "getgid": 104,
@@ -57,9 +58,13 @@ KILLED = {
     "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "fspick": 433,
     "pidfd_getfd": 438, "mount_setattr": 442, "memfd_secret": 447,
 }  # fmt: skip
+# Where nothing may be written, these are not allowed either: Landlock does not cover all of them on every kernel.
+CHANGES_BY_PATH = {
+    "truncate", "rename", "renameat", "renameat2", "mkdir", "mkdirat", "rmdir", "unlink", "unlinkat", "utimensat",
+}  # fmt: skip
 # Probed by libraries that go on without them.
 ABSENT = {"close_range": 436, "openat2": 437, "clone3": 435}
-_MMAP, _IOCTL, _SOCKETPAIR, _CLONE, _FCNTL, _PRCTL, _PRLIMIT64 = 9, 16, 53, 56, 72, 157, 302
+_MMAP, _IOCTL, _SOCKETPAIR, _GETSOCKOPT, _CLONE, _FCNTL, _PRCTL, _PRLIMIT64 = 9, 16, 53, 55, 56, 72, 157, 302
 
 _MAP_SHARED = 1
 _CLONE_THREAD = 0x0001_0000
@@ -68,6 +73,10 @@ _IOCTLS = (0x5451, 0x5450, 0x5421, 0x541B, 0x5401)  # FIOCLEX FIONCLEX FIONBIO F
 _PRCTLS = (15, 16, 0x5356_4D41, 3)  # SET_NAME GET_NAME SET_VMA GET_DUMPABLE
 _FCNTLS = (0, 1, 2, 3, 4, 1030)  # DUPFD GETFD SETFD GETFL SETFL DUPFD_CLOEXEC
 _AF_UNIX = 1
+_STREAMS = (0x0000_0001, 0x0008_0001, 0x0000_0801, 0x0008_0801)  # SOCK_STREAM, with SOCK_CLOEXEC and SOCK_NONBLOCK
+_SOL_SOCKET = 1
+# SO_TYPE SO_ERROR SO_SNDBUF SO_RCVBUF SO_PROTOCOL SO_DOMAIN; not those that tell who, or give a handle of it.
+_SOCKET_OPTIONS = (3, 4, 7, 8, 38, 39)
 
 
 def _argument(index: int, *, high_half: bool = False) -> _Instruction:
@@ -95,7 +104,9 @@ _CONDITIONAL: dict[int, list[_Instruction]] = {
     # No locks, leases or notifications: all isolates see the same library files, and a lock is a message.
     _FCNTL: _one_of(1, _FCNTLS),
     _PRCTL: _one_of(0, _PRCTLS),
-    _SOCKETPAIR: _one_of(0, (_AF_UNIX,)),
+    # Streams only: a datagram socket could be told to send to any name.
+    _SOCKETPAIR: [_argument(0), (_EQUAL, 1, 0, _AF_UNIX), _EPERM, *_one_of(1, _STREAMS)],
+    _GETSOCKOPT: [_argument(1), (_EQUAL, 1, 0, _SOL_SOCKET), _EPERM, *_one_of(2, _SOCKET_OPTIONS)],
     # Reading one's own limits only: pid 0 and no new value.
     _PRLIMIT64: [
         _argument(0), (_EQUAL, 0, 5, 0),
@@ -107,13 +118,14 @@ _CONDITIONAL: dict[int, list[_Instruction]] = {
 }  # fmt: skip
 
 
-def program() -> list[_Instruction]:
-    """The whole filter, in order: architecture, x32, then one comparison a system call."""
+def program(refused: Collection[str] = ()) -> list[_Instruction]:
+    """The whole filter, in order: architecture, x32, then one comparison a system call. ``refused``: of the allowed."""
     blocks: dict[int, list[_Instruction]] = dict(_CONDITIONAL)
     for table, verdict in ((ALLOWED, _PERMIT), (KILLED, _KILL), (ABSENT, _ENOSYS)):
-        for number in table.values():
+        for name, number in table.items():
             assert number not in blocks, f"system call {number} stands in two tables"
-            blocks[number] = [verdict]
+            if name not in refused:
+                blocks[number] = [verdict]
     listed = [
         instruction
         for number, block in sorted(blocks.items())
@@ -139,12 +151,12 @@ class _Program(ctypes.Structure):
 Prepared = tuple[ctypes.Array[ctypes.c_char], ctypes.Array[ctypes.c_char]]
 
 
-def prepare() -> Prepared:
+def prepare(refused: Collection[str] = ()) -> Prepared:
     """The filter as the kernel wants it: its header, and the instructions that the header points to."""
     machine = os.uname().machine
     if machine != "x86_64":
         raise OSError(errno.ENOSYS, f"no system-call filter for {machine} yet")
-    instructions = b"".join(struct.pack("HBBI", *instruction) for instruction in program())
+    instructions = b"".join(struct.pack("HBBI", *instruction) for instruction in program(refused))
     held = ctypes.create_string_buffer(instructions, len(instructions))
     header = bytes(_Program(len(instructions) // 8, ctypes.addressof(held)))
     return ctypes.create_string_buffer(header, len(header)), held

@@ -168,5 +168,5 @@ def test_no_isolate_is_given_the_host_or_the_repository(site: Path) -> None:
             assert not place.is_relative_to(host), f"{package.name} sees {place}"
             assert not Path(site).is_relative_to(place)
             assert inside in (f"/site/{place.name}", f"/sdk/{place.name}", "/ext"), "no mount climbs out of its place"
-            assert Path(inside).parent in (Path("/site"), Path("/"))
-        assert (str(sdk), "/site/imperal_sdk") in [(str(Path(o).resolve()), i) for o, i in package.mounts]
+            assert Path(inside).parent in (Path("/site"), Path("/sdk"), Path("/"))
+        assert (str(sdk), "/sdk/imperal_sdk") in [(str(Path(o).resolve()), i) for o, i in package.mounts]
