@@ -179,6 +179,7 @@ def make_pool(settings: Settings, clock: Clock) -> Pool:
         age_seconds_max=settings.isolate_age_seconds_max,
         calls_max=settings.isolate_calls_max,
         resting_memory_bytes_max=settings.isolate_resting_memory_bytes_max,
+        failures_max=settings.isolate_failures_max,
     )
     return Pool(launcher, limits, clock)
 

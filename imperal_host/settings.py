@@ -43,6 +43,7 @@ class Settings(BaseSettings):
     isolate_age_seconds_max: float = Field(3_600.0, gt=0)
     isolate_calls_max: int = Field(100_000, gt=0)
     isolate_calls_at_once_max: int = Field(8, gt=0)
+    isolate_failures_max: int = Field(3, gt=0)
     isolate_resting_memory_bytes_max: int = Field(256 << 20, gt=0)
     isolate_memory_bytes_max: int = Field(512 << 20, gt=0)
     isolate_cpu_seconds_max: int = Field(600, gt=0)

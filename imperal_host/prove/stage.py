@@ -57,6 +57,7 @@ class Stage:
             "call_seconds_max": _CALL_SECONDS_MAX,
             "launch_seconds_max": _LAUNCH_SECONDS_MAX,
             "user_budget_nano_usd": None,
+            "isolate_failures_max": 1_000_000,  # the hostile end their isolates again and again
         }
 
     @property

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from imperal_host.clock import Clock
 from imperal_host.errors import BusyError
 
-_FREE_FAILURES = 3
 _DELAY_SECONDS_MAX = 60.0
 _FORGET_SECONDS = 600.0
 
@@ -18,10 +17,11 @@ class _Row:
 
 
 class Backoff:
-    """Three failures in a row are free; then 1 s, 2 s, 4 s... until something succeeds."""
+    """Some failures in a row are free; then 1 s, 2 s, 4 s... until something succeeds."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, failures_max: int) -> None:
         self._clock = clock
+        self._failures_max = failures_max
         self._rows: dict[Hashable, _Row] = {}
 
     def check(self, what: Hashable) -> None:
@@ -37,8 +37,8 @@ class Backoff:
         self._rows = {key: row for key, row in self._rows.items() if row.until > now - _FORGET_SECONDS}
         row = self._rows.setdefault(what, _Row(0, now))
         row.failures += 1
-        if row.failures >= _FREE_FAILURES:
-            row.until = now + min(_DELAY_SECONDS_MAX, 2.0 ** min(row.failures - _FREE_FAILURES, 10))
+        if row.failures >= self._failures_max:
+            row.until = now + min(_DELAY_SECONDS_MAX, 2.0 ** min(row.failures - self._failures_max, 10))
 
     def succeeded(self, what: Hashable) -> None:
         self._rows.pop(what, None)

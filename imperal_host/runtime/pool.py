@@ -36,6 +36,7 @@ class PoolLimits:
     age_seconds_max: float
     calls_max: int
     resting_memory_bytes_max: int
+    failures_max: int = 3
 
 
 @dataclass(slots=True, eq=False)
@@ -71,7 +72,7 @@ class Pool:
         self._endings: set[asyncio.Task[None]] = set()
         self._turns = Turns()
         self._retired: dict[Package, float] = {}
-        self._backoff = Backoff(clock)
+        self._backoff = Backoff(clock, limits.failures_max)
         self._log = logger("runtime")
         self._closed = False
 

@@ -5,7 +5,7 @@ from functools import partial
 from tests.benchmarks.limits import socketpair_round_trip
 from tests.benchmarks.measure import many_at_once, milliseconds, one_by_one
 from tests.benchmarks.peers import Peer
-from tests.benchmarks.report import Figures, Goal, NotSupportedError, Row, measured
+from tests.benchmarks.report import Figures, Goal, Row, measured
 from tests.benchmarks.side_by_side import PEERS
 from tests.benchmarks.world import ANSWER_TEXT, ARGUMENTS, ECHO, World, invoke, someone_new
 
@@ -33,12 +33,7 @@ async def _alone(world: World, function: str) -> Figures:
 
 async def _together(world: World) -> Figures:
     async with world.pool() as pool, pool.lease(ECHO, someone_new()) as isolate:
-        try:
-            rate, times = await many_at_once([partial(invoke, isolate)] * _IN_FLIGHT, world.effort)
-        except ExceptionGroup as errors:
-            if errors.subgroup(AssertionError) is None:
-                raise
-            raise NotSupportedError("an isolate takes one call at a time") from None
+        rate, times = await many_at_once([partial(invoke, isolate)] * _IN_FLIGHT, world.effort)
     return {**rate, **milliseconds(times)}
 
 

@@ -9,7 +9,7 @@ from tests.benchmarks.peers import Peer
 from tests.benchmarks.processes import descendants, pss_mb
 from tests.benchmarks.report import Figures, Goal, Row, measured
 from tests.benchmarks.side_by_side import PROCESSES
-from tests.benchmarks.world import ARGUMENTS, ECHO, KEEPS_SPARES, World, invoke, someone_new
+from tests.benchmarks.world import ARGUMENTS, ECHO, World, invoke, someone_new
 
 
 async def run(world: World) -> list[Row]:
@@ -27,9 +27,8 @@ async def run(world: World) -> list[Row]:
 
 async def _isolates(world: World) -> Figures:
     alive, before = world.effort.alive, descendants()
-    spares = {"isolates_spare": 0} if KEEPS_SPARES else {}
     own = set()
-    async with world.pool(isolates_max=alive, **spares) as pool:
+    async with world.pool(isolates_max=alive, isolates_spare=0) as pool:
         for _ in range(alive):
             async with pool.lease(ECHO, someone_new()) as isolate:
                 await invoke(isolate)

@@ -22,10 +22,6 @@ _COMPARE = {"<=": operator.le, ">=": operator.ge}
 _UNITS = {"us": "us", "ms": "ms", "mb": "MiB"}
 
 
-class NotSupportedError(Exception):
-    """The runtime as it is does not have what the row measures."""
-
-
 @dataclass(frozen=True, slots=True)
 class Goal:
     """A bound on one figure of a row, in that figure's unit."""
@@ -67,8 +63,6 @@ async def measured(
         row.figures = await work()
     except NotInstalledError as error:
         row.note = f"not installed: {error}"
-    except NotSupportedError as error:
-        row.note = f"not supported: {error}"
     except NotPermittedError as error:
         row.note = f"not permitted: {error}"
     except Exception as error:

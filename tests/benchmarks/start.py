@@ -7,9 +7,9 @@ from functools import partial
 from imperal_host.runtime.pool import Pool
 from tests.benchmarks.measure import milliseconds
 from tests.benchmarks.peers import Peer
-from tests.benchmarks.report import Figures, Goal, NotSupportedError, Row, measured
+from tests.benchmarks.report import Figures, Goal, Row, measured
 from tests.benchmarks.side_by_side import PROCESSES
-from tests.benchmarks.world import ECHO, KEEPS_SPARES, World, invoke, someone_new
+from tests.benchmarks.world import ECHO, World, invoke, someone_new
 
 _SPARE = 2
 _CLAIMS_PER_POOL = 50
@@ -54,8 +54,6 @@ async def _peer_starts(world: World, peer: Peer) -> Figures:
 
 
 async def _claims(world: World) -> Figures:
-    if not KEEPS_SPARES:
-        raise NotSupportedError("there are no spare isolates")
     times: list[float] = []
     while len(times) < world.effort.claims:
         # A pool of its own for every few: what principals leave behind is then never in the way of the next.

@@ -10,8 +10,8 @@ import pytest
 
 from tests.benchmarks.measure import percentile
 from tests.benchmarks.peers import bubblewrap
-from tests.benchmarks.processes import descendants
-from tests.benchmarks.report import Figures, Goal, NotSupportedError, Row, measured, ratio
+from tests.benchmarks.processes import NotPermittedError, descendants
+from tests.benchmarks.report import Figures, Goal, Row, measured, ratio
 
 ROOT = Path(__file__).parents[2]
 RUN_SECONDS_MAX = 120
@@ -69,8 +69,8 @@ def test_a_row_is_compared_with_ours_of_the_same_kind() -> None:
 
 
 async def test_a_row_that_cannot_be_measured_says_why_and_reaches_no_goal() -> None:
-    async def unsupported() -> Figures:
-        raise NotSupportedError("no spares")
+    async def forbidden() -> Figures:
+        raise NotPermittedError("no root")
 
     async def broken() -> Figures:
         async with asyncio.TaskGroup() as group:
@@ -78,8 +78,8 @@ async def test_a_row_that_cannot_be_measured_says_why_and_reaches_no_goal() -> N
         return {}
 
     goal = Goal("p50_us", "<=", 1)
-    row = await measured("claim", "imperal", "isolate", unsupported, goal)
-    assert (row.note, row.failed, row.reached) == ("not supported: no spares", False, False)
+    row = await measured("claim", "imperal", "isolate", forbidden, goal)
+    assert (row.note, row.failed, row.reached) == ("not permitted: no root", False, False)
     row = await measured("claim", "imperal", "isolate", broken, goal)
     assert row.note.startswith("failed: FileNotFoundError: ")
     assert (row.failed, row.reached) == (True, False)

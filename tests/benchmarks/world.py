@@ -24,8 +24,6 @@ ECHO = from_folder(EXTENSIONS / "echo")
 ARGUMENTS: dict[str, Any] = {"text": "the quick brown fox jumps over the lazy dog", "number": 7, "tags": ["a", "b"]}
 ANSWER_TEXT = "hello"
 CALL_SECONDS_MAX = 30.0
-# Whether this runtime keeps isolates that are nobody's yet.
-KEEPS_SPARES = "isolates_spare" in Settings.model_fields
 
 _CLOCK = SystemClock()
 _CONTEXT = CallContext("ada", "ada@acme.example", "acme", "user", [], LlmView(False, "bench", "bench"), 0.0, {})

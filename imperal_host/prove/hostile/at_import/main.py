@@ -177,7 +177,7 @@ async def renamed(ctx: Context, t: dict[str, Any]) -> dict:
     def send(self: Any, frame: Any) -> None:
         if type(frame).__name__ == "Ask":
             body = serve.msgspec.json.encode(frame)[:-1] + b',"tenant":"' + str(t["victim_tenant"]).encode() + b'"}'
-            self._writer.write(len(body).to_bytes(4, "big") + body)
+            self._write(len(body).to_bytes(4, "big") + body)
         else:
             true_send(self, frame)
 
