@@ -120,16 +120,17 @@ class Zygote:
             near, far = socket.socketpair()
             ours.callback(near.close)
             theirs.callback(far.close)
-            output, their_output = os.pipe()
-            ours.callback(os.close, output)
-            theirs.callback(os.close, their_output)
+            # Not a pipe: that could be opened anew, with more rights, by its name in /proc.
+            our_output, their_output = socket.socketpair()
+            ours.callback(our_output.close)
+            theirs.callback(their_output.close)
             near.setblocking(False)
-            os.set_blocking(output, False)
+            our_output.setblocking(False)
             reply = self._replies[number] = loop.create_future()
             ending = self._endings[number] = loop.create_future()
             try:
                 request = json.dumps({"number": number, "uid": uid}).encode()
-                socket.send_fds(self._control, [request], [far.fileno(), their_output])
+                socket.send_fds(self._control, [request], [far.fileno(), their_output.fileno()])
                 handle = await reply
             except BaseException:
                 reply.cancel()  # a process that comes all the same finds its channel closed, and ends
@@ -137,7 +138,7 @@ class Zygote:
                     self._endings.pop(number, None)
                 raise
             ours.pop_all()
-        return Clone(_pid_of(handle), handle, near, output, ending)
+        return Clone(_pid_of(handle), handle, near, our_output.detach(), ending)
 
     def _read(self) -> None:
         while self.is_alive:

@@ -106,7 +106,7 @@ def _prepare(policy: dict[str, Any], proc: int) -> Confinement:
                 policy["readable"],
                 policy["listed"],
                 [root.WRITABLE] if in_own_root else [],
-                list(root.DEVICES) if in_own_root else [os.devnull],
+                list(root.DEVICES),
             )
         except OSError as error:
             raise LayerError("Landlock", error) from None

@@ -16,9 +16,12 @@ def _unreachable(kind: Kind, sentences: dict[str, str]) -> tuple[Row, ...]:
     return tuple(Row(name, kind, tries, expected) for name, tries in sentences.items())
 
 
+def _by_tier(kind: Kind, expected: ByTier, sentences: dict[str, str]) -> tuple[Row, ...]:
+    return tuple(Row(name, kind, tries, expected) for name, tries in sentences.items())
+
+
 def _same(kind: Kind, expected: Expected, sentences: dict[str, str]) -> tuple[Row, ...]:
-    both: ByTier = {"strict": expected, "no-namespaces": expected}
-    return tuple(Row(name, kind, tries, both) for name, tries in sentences.items())
+    return _by_tier(kind, {"strict": expected, "no-namespaces": expected}, sentences)
 
 
 ROWS: tuple[Row, ...] = (
@@ -69,9 +72,9 @@ ROWS: tuple[Row, ...] = (
             "watch a directory that all isolates see": "Asks to be told of changes to shared directories.",
         },
     ),
-    *_same(
+    *_by_tier(
         "files",
-        _READ_ONLY,
+        {"strict": _READ_ONLY, "no-namespaces": _CLOSED | _NO_SUCH_CALL},
         {
             "change its own code": "Opens its own code for writing.",
             "change the SDK": "Opens the SDK for writing.",

@@ -12,7 +12,7 @@ import imperal_sdk
 from imperal_sdk import Context
 
 _UP = "../" * 40
-_OWN = "/ext/main.py"
+_OWN = str(Path(__file__).parent / "main.py")
 _EXPECTED_AT_THE_ROOT = {"dev", "ext", "site", "lib", "lib64", "usr", "scratch"}
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -159,7 +159,7 @@ def delete(t: Targets, ctx: Context) -> str:
 
 @act("rename its own code")
 def rename(t: Targets, ctx: Context) -> str:
-    os.rename(_OWN, "/ext/gone.py")
+    os.rename(_OWN, f"{_OWN}.gone")
     return "renamed"
 
 
