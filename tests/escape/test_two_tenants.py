@@ -27,7 +27,13 @@ class Stage:
 
     def __init__(self, place: Path) -> None:
         self._runner = asyncio.Runner()
-        chosen = settings_in(place, extensions_dir=HERE / "hoarder", call_seconds_max=30, isolates_max=3)
+        chosen = settings_in(
+            place,
+            extensions_dir=HERE / "hoarder",
+            call_seconds_max=30,
+            isolates_max=4,
+            isolate_failures_max=1_000_000,  # one that leaves again and again is called again at once
+        )
         self._opened = host_on(chosen)
         self._host: Host = self._runner.run(self._opened.__aenter__())
 
