@@ -93,7 +93,7 @@ def test_no_word_of_one_is_ever_heard_by_the_other(stage: Stage) -> None:
     leaks: list[str] = []
     # Isolates live on from one example to the next, as they do in a host: a failure is not shrunk, but kept.
     chosen = settings(
-        max_examples=12,
+        max_examples=40,
         stateful_step_count=10,
         deadline=None,
         database=None,
