@@ -17,6 +17,8 @@ from imperal_sdk.manifest import Manifest
 
 # A claim comes first: what replaces the claimed one would take the processor from it.
 _FILL_SECONDS = 0.003
+# Who calls again at once finds it running: to stop and to wake a process takes longer than a short call.
+_PAUSE_SECONDS = 0.01
 # A call that found a package before it was retired may lease it a little later; not this much.
 _RETIRED_SECONDS = 3_600.0
 Who = tuple[TenantId, UserId]
@@ -49,6 +51,7 @@ class _Bound:
     since: float
     calls_now: int = 0
     calls: int = 0
+    is_paused: bool = False
     timer: asyncio.TimerHandle | None = None
     ending: asyncio.Task[None] | None = None
 
@@ -222,16 +225,26 @@ class Pool:
         if self._is_worn_out(bound, now):
             self._retire(bound)
             return
-        bound.isolate.pause()
         bound.since = now
-        bound.timer = asyncio.get_running_loop().call_later(self._limits.idle_seconds_max, self._retire, bound)
+        bound.timer = asyncio.get_running_loop().call_later(_PAUSE_SECONDS, self._pause, bound)
         self._turns.call_next()
+
+    def _pause(self, bound: _Bound) -> None:
+        """It rests: what a call left behind in it stands still, or ends if it holds too much."""
+        if bound.isolate.memory_bytes() > self._limits.resting_memory_bytes_max:
+            self._retire(bound)
+            return
+        bound.isolate.pause()
+        bound.is_paused = True
+        bound.timer = asyncio.get_running_loop().call_later(self._limits.idle_seconds_max, self._retire, bound)
 
     def _wake(self, bound: _Bound) -> None:
         if bound.timer is not None:
             bound.timer.cancel()
             bound.timer = None
-        bound.isolate.resume()
+        if bound.is_paused:
+            bound.isolate.resume()
+            bound.is_paused = False
 
     def _is_worn_out(self, bound: _Bound, now: float) -> bool:
         limits = self._limits
@@ -240,7 +253,6 @@ class Pool:
             or bound.key[0] in self._retired
             or bound.calls >= limits.calls_max
             or now - bound.born >= limits.age_seconds_max
-            or bound.isolate.memory_bytes() > limits.resting_memory_bytes_max
         )
 
     # -- ending
