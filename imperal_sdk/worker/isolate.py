@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from imperal_sdk.worker.confine import landlock, linux, namespaces, privileges, root, seccomp
+from imperal_sdk.worker.confine import canary, landlock, linux, namespaces, privileges, root, seccomp
 
 CHANNEL = 3
 _RULESET, _PROC = 4, 5
@@ -117,3 +117,5 @@ def _lock_down(confinement: Confinement, uid: int) -> None:
             seccomp.restrict(confinement.system_calls)
         except OSError as error:
             raise LayerError("seccomp", error) from None
+        if worked := canary.escapes():
+            raise LayerError("canary", f"it was possible to {', to '.join(worked)}")

@@ -65,6 +65,7 @@ PROCESSES_START_IN = (
     "imperal_host.local",
     "imperal_sdk.worker.zygote",
     "imperal_sdk.worker.confine.namespaces",
+    "imperal_sdk.worker.confine.canary",  # tries to
 )
 STARTS_A_PROCESS = {"create_subprocess_exec", "create_subprocess_shell", "posix_spawn", "fork", "execv", "execve"}
 READS_THE_ENVIRONMENT = {"environ", "environb", "getenv"}
