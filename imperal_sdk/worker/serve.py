@@ -184,9 +184,10 @@ class _Worker:
                 raise AssertionError(frame)
 
     def _begin(self, call: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """A task whose first step is made now rather than in the loop's next turn: most calls are then over."""
-        if sys.version_info >= (3, 12):
-            return asyncio.Task(call, loop=self._loop, eager_start=True)
+        """A task whose first step is made now rather than in the loop's next turn: most calls are then over.
+
+        (``eager_start`` of Python 3.12 does so only inside a loop that runs.)
+        """
         task = self._loop.create_task(call)
         first_step: asyncio.Handle = self._loop._ready.pop()  # type: ignore[attr-defined]
         first_step._run()

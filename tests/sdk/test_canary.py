@@ -17,8 +17,9 @@ header = bytes(seccomp._Program(1, ctypes.addressof(held)))
 for number in (4, 5):
     os.dup2(0, number)
 policy = {"namespaces": False, "own_ids": False, "rlimits": {}}
+filter_ = (ctypes.create_string_buffer(header, len(header)), held)
 try:
-    isolate._lock_down(isolate.Confinement(policy, None, (ctypes.create_string_buffer(header, len(header)), held), None), 0)
+    isolate._lock_down(isolate.Confinement(policy, None, filter_, None), 0)
 except isolate.LayerError as error:
     print(error)
 """
