@@ -73,6 +73,7 @@ class Pool:
         self._filling: dict[Package, asyncio.Task[None]] = {}
         self._living: Counter[Who | None] = Counter()  # None: nobody's yet
         self._endings: set[asyncio.Task[None]] = set()
+        self._moving: dict[Who | None, set[asyncio.Future[None]]] = {}  # launches and endings in progress
         self._turns = Turns()
         self._retired: dict[Package, float] = {}
         self._backoff = Backoff(clock, limits.failures_max)
@@ -109,7 +110,7 @@ class Pool:
         try:
             yield bound.isolate
         except ExtensionError:
-            if not bound.isolate.alive:
+            if not bound.isolate.alive and bound.ending is None:  # one end, however many calls shared it
                 self._backoff.failed(bound.key)
             raise
         else:
@@ -138,32 +139,49 @@ class Pool:
 
     async def _take(self, key: Key) -> _Bound:
         deadline = self._clock.monotonic() + self._limits.wait_seconds_max
-        is_called = False
-        while True:
-            if (own := self._take_resting(key)) is not None:
-                return own
-            self._backoff.check(key)
-            if self._living[key[1]] < self._limits.isolates_per_principal_max:
-                if is_called or not self._turns.is_anyone_before:
+        has_turn = False
+        try:
+            while True:
+                if (own := self._take_resting(key)) is not None:
+                    return own
+                self._backoff.check(key)
+                if self._living[key[1]] >= self._limits.isolates_per_principal_max:
+                    if (shared := self._take_shared(key)) is not None:
+                        return shared
+                    await self._wait_for_own(key[1], deadline)
+                    continue
+                if has_turn or not self._turns.is_anyone_before:
                     if (isolate := self._take_spare(key)) is not None:
+                        has_turn = False
                         return self._bind(key, isolate)
                     if self._living.total() < self._limits.isolates_max:
+                        has_turn = False
                         return self._bind(key, await self._start(key))
                     if (ending := self._end_one()) is not None:
                         await asyncio.wait({ending})
-                        is_called = True
+                        has_turn = True
                         continue
                 if (shared := self._take_shared(key)) is not None:
                     return shared
-            elif (shared := self._take_shared(key)) is not None:
-                return shared
-            else:
-                raise BusyError(f"you have {self._living[key[1]]} isolates at work; wait for a call to end")
-            try:
-                await self._turns.wait(key[1][0], max(0.0, deadline - self._clock.monotonic()))
-            except TimeoutError:
-                raise BusyError("the host runs as many calls as it may; try again in a moment", 2) from None
-            is_called = True
+                has_turn = False
+                try:
+                    await self._turns.wait(key[1][0], max(0.0, deadline - self._clock.monotonic()))
+                except TimeoutError:
+                    raise BusyError("the host runs as many calls as it may; try again in a moment", 2) from None
+                has_turn = True
+        finally:
+            if has_turn:  # what was free is free still: the next one's luck
+                self._turns.call_next()
+
+    async def _wait_for_own(self, who: Who, deadline: float) -> None:
+        """For what of theirs begins or ends at this moment; failing that, one of theirs that rests makes room."""
+        moving: set[asyncio.Future[None]] = {*self._moving.get(who, ())}
+        if not moving and (resting := [bound for bound in self._resting() if bound.key[1] == who]):
+            moving = {self._retire(min(resting, key=lambda bound: bound.since))}
+        left = deadline - self._clock.monotonic()
+        if not moving or left <= 0:
+            raise BusyError(f"you have {self._living[who]} isolates at work; wait for a call to end")
+        await asyncio.wait(moving, timeout=left, return_when=asyncio.FIRST_COMPLETED)
 
     def _take_resting(self, key: Key) -> _Bound | None:
         """One that is the principal's already."""
@@ -205,12 +223,18 @@ class Pool:
         return isolate
 
     async def _launch(self, package: Package, who: Who | None) -> Isolate:
+        if self._closed:
+            raise BusyError("the host is shutting down")
         self._living[who] += 1
+        launching: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._move(who, launching)
         try:
             return await self._launcher.launch(package)
         except BaseException:
             self._forget(who)
             raise
+        finally:
+            launching.set_result(None)
 
     def _bind(self, key: Key, isolate: Isolate) -> _Bound:
         now = self._clock.monotonic()
@@ -288,7 +312,18 @@ class Pool:
         ending = asyncio.create_task(self._see_off(isolate, who))
         self._endings.add(ending)
         ending.add_done_callback(self._endings.discard)
+        self._move(who, ending)
         return ending
+
+    def _move(self, who: Who | None, moving: asyncio.Future[None]) -> None:
+        self._moving.setdefault(who, set()).add(moving)
+        moving.add_done_callback(lambda _: self._moved(who, moving))
+
+    def _moved(self, who: Who | None, moving: asyncio.Future[None]) -> None:
+        row = self._moving[who]
+        row.discard(moving)
+        if not row:
+            del self._moving[who]
 
     async def _see_off(self, isolate: Isolate, who: Who | None) -> None:
         try:
