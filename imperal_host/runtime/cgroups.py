@@ -13,6 +13,7 @@ from imperal_host.log import logger
 
 _TASKS_MAX = 64
 _ROOT = Path("/sys/fs/cgroup")
+_PREFIX = "imperal-host-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,8 @@ class Cgroups:
         wanted = _unified(memory_bytes_max) or _separate(memory_bytes_max)
         parents = {}
         for parent, files in wanted.items():
-            place = parent / f"imperal-host-{os.getpid()}"
+            _remove_stale(parent)
+            place = parent / f"{_PREFIX}{os.getpid()}"
             with contextlib.suppress(OSError):
                 place.mkdir(exist_ok=True)
                 if (place / "cgroup.subtree_control").exists():
@@ -84,6 +86,15 @@ class Cgroups:
 
     def remove(self) -> None:
         Group(tuple(self._parents)).remove()
+
+
+def _remove_stale(parent: Path) -> None:
+    """What a host left that was killed. The kernel removes no group in which a process lives."""
+    for place in parent.glob(f"{_PREFIX}*"):
+        number = place.name.removeprefix(_PREFIX)
+        if number.isdecimal() and not Path("/proc", number).exists():
+            groups = sorted(path for path in place.iterdir() if path.is_dir()) if place.is_dir() else []
+            Group((*groups, place)).remove()
 
 
 def _unified(memory_bytes_max: int) -> dict[Path, dict[str, str]]:

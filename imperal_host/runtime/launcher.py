@@ -14,7 +14,7 @@ from imperal_host.runtime.interpreter import Interpreter
 from imperal_host.runtime.policy import SandboxLimits, SandboxPolicy, Tier, policy_for
 from imperal_host.runtime.process import Process
 from imperal_host.runtime.view import View
-from imperal_host.runtime.zygote import Zygote
+from imperal_host.runtime.zygote import Clone, Zygote
 from imperal_sdk.manifest import Manifest
 
 
@@ -58,17 +58,31 @@ class ZygoteLauncher:
             raise ExtensionLoadError(
                 f"{package.name}: without a sandbox (IMPERAL_SANDBOX=none) only folders of the operator's own run"
             )
+        try:
+            nursery, clone = await self._born(package)
+        except OSError as error:
+            raise SandboxError(f"{package.name}: no process can be started: {error}") from None
+        return await self._open(package, nursery, clone)
+
+    async def _born(self, package: Package) -> tuple[_Nursery, Clone]:
+        nursery = await self._ready(package)
+        try:
+            return nursery, await nursery.zygote.clone(next(self._numbers))
+        except OSError:
+            if nursery.zygote.is_alive:
+                raise
+        nursery = await self._ready(package)  # it had ended unseen: once more, with a new one
+        return nursery, await nursery.zygote.clone(next(self._numbers))
+
+    async def _ready(self, package: Package) -> _Nursery:
         seconds = self._launch_limits.launch_seconds_max
         try:
             async with asyncio.timeout(seconds):
-                nursery = await self._nursery(package)
+                return await self._nursery(package)
         except TimeoutError:
             raise SandboxError(f"{package.name}: its zygote is not ready within {_late(seconds)}") from None
-        except OSError as error:
-            raise SandboxError(f"{package.name}: no process can be started: {error}") from None
-        return await self._clone(package, nursery)
 
-    async def _clone(self, package: Package, nursery: _Nursery) -> Channel:
+    async def _open(self, package: Package, nursery: _Nursery, clone: Clone) -> Channel:
         seconds = self._launch_limits.launch_seconds_max
         confined = False
 
@@ -78,10 +92,6 @@ class ZygoteLauncher:
             process.limit_by(self._cgroups)
             confined = True
 
-        try:
-            clone = await nursery.zygote.clone(next(self._numbers))
-        except OSError as error:
-            raise SandboxError(f"{package.name}: no process can be started: {error}") from None
         process = Process(clone, package.name, self._limits)
         try:
             async with asyncio.timeout(seconds):

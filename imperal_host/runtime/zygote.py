@@ -130,7 +130,7 @@ class Zygote:
             ending = self._endings[number] = loop.create_future()
             try:
                 request = json.dumps({"number": number, "uid": uid}).encode()
-                socket.send_fds(self._control, [request], [far.fileno(), their_output.fileno()])
+                self._request(request, [far.fileno(), their_output.fileno()])
                 handle = await reply
             except BaseException:
                 reply.cancel()  # a process that comes all the same finds its channel closed, and ends
@@ -139,6 +139,13 @@ class Zygote:
                 raise
             ours.pop_all()
         return Clone(_pid_of(handle), handle, near, our_output.detach(), ending)
+
+    def _request(self, message: bytes, descriptors: list[int]) -> None:
+        try:
+            socket.send_fds(self._control, [message], descriptors)
+        except ConnectionError:  # it is over, and the event loop has not seen it yet
+            self._lose()
+            raise
 
     def _read(self) -> None:
         while self.is_alive:

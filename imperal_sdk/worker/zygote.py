@@ -66,6 +66,7 @@ def _enter(policy: dict[str, Any], control: socket.socket) -> None:
         raise LayerError("namespaces", error) from None
     if policy["ids_mapped_by_host"]:
         namespaces.become_root_inside()
+        privileges.die_with_parent()  # the change of ids has cleared it
     try:
         root.build(sources, policy["masked"], policy["symlinks"])
     except OSError as error:

@@ -1,4 +1,5 @@
 """Become an ordinary user, then launch an isolate and call it; print what was seen as one JSON line.
+The argument is the tier.
 
 As root, the interpreter or the checkout may lie below a directory that only root may enter. So that the
 ordinary user meets the same paths, such a directory is covered by an enterable one, in a mount namespace
@@ -38,7 +39,7 @@ def become_nobody() -> None:
     linux.prctl(linux.PR_SET_DUMPABLE, 1)
 
 
-async def look() -> dict[str, object]:
+async def look(tier: str) -> dict[str, object]:
     from imperal_host.app import make_pool
     from imperal_host.catalog.discovery import from_folder
     from imperal_host.clock import SystemClock
@@ -51,18 +52,27 @@ async def look() -> dict[str, object]:
             raise AssertionError(capability)
 
     package = from_folder(ROOT / "tests" / "escape" / "prisoner")
-    pool = make_pool(Settings(), SystemClock())
+    pool = make_pool(Settings.model_validate({"sandbox": tier}), SystemClock())
     context = CallContext("ada", "", "acme", "user", [], LlmView(False, "", ""), 0.0, {})
     async with pool.lease(package, Principal(TenantId("acme"), UserId("ada"))) as isolate:
         answer = await isolate.invoke(CallId("1"), "look_around", {}, context, NoBroker(), 10)
         pid = isolate.pid  # type: ignore[attr-defined]
-        status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+        status = status_of(str(pid))
     await pool.aclose()
-    names = ("Seccomp", "NoNewPrivs", "CapEff", "Uid")
-    return {"outside": os.getuid(), "inside": answer["data"], "status": {name: status[name] for name in names}}
+    names = ("Seccomp", "NoNewPrivs", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "Uid", "NSpid")
+    return {
+        "outside": os.getuid(),
+        "inside": answer["data"],
+        "status": {name: status[name] for name in names},
+        "own": {name: status_of("self")[name] for name in names},
+    }
+
+
+def status_of(pid: str) -> dict[str, str]:
+    return dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
 
 
 if __name__ == "__main__":
     if os.geteuid() == 0:
         become_nobody()
-    print(json.dumps(asyncio.run(look())))
+    print(json.dumps(asyncio.run(look(sys.argv[1]))))

@@ -28,7 +28,7 @@ def drop_bounding_set() -> None:
     for capability in range(64):
         try:
             linux.prctl(linux.PR_CAPBSET_DROP, capability)
-        except OSError:  # past the last capability this kernel knows, or no right to drop: the set is empty then
+        except OSError:  # past the last capability this kernel knows, or no right to drop: then no_new_privs has to do
             break
 
 
