@@ -133,6 +133,8 @@ class Zygote:
                 self._request(request, [far.fileno(), their_output.fileno()])
                 handle = await reply
             except BaseException:
+                if reply.done() and not reply.cancelled() and reply.exception() is None:
+                    os.close(reply.result())  # it came, and the one who asked was called off at that moment
                 reply.cancel()  # a process that comes all the same finds its channel closed, and ends
                 if self._replies.pop(number, None) is None or not self.is_alive:
                     self._endings.pop(number, None)
