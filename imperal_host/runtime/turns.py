@@ -36,10 +36,12 @@ class Turns:
         while self._lines:
             who = next(iter(self._lines))
             line = self._lines.pop(who)
-            turn = line.popleft()
+            while line and line[0].done():  # gave up, and is just leaving: costs the tenant no turn
+                line.popleft()
             if line:
-                self._lines[who] = line
-            if not turn.done():
+                turn = line.popleft()
+                if line:
+                    self._lines[who] = line
                 turn.set_result(None)
                 self._called += 1
                 return
