@@ -104,12 +104,10 @@ class Pool:
     async def lease(self, package: Package, principal: Principal) -> AsyncIterator[Isolate]:
         """Raises ``BusyError`` at the limits, and whatever a launch raises."""
         bound = await self._take((package, (principal.tenant, principal.user)))
-        bound.calls_now += 1
-        bound.calls += 1
         try:
             yield bound.isolate
         except ExtensionError:
-            if not bound.isolate.alive:
+            if not bound.isolate.alive and bound.ending is None:  # one crash, however many calls it ends
                 self._backoff.failed(bound.key)
             raise
         else:
@@ -131,15 +129,27 @@ class Pool:
             self._drop_spares(package)
         for bound in [bound for row in self._bound.values() for bound in row]:
             self._retire(bound)
-        await asyncio.gather(*self._endings)
+        while self._endings:
+            await asyncio.gather(*self._endings)
         await self._launcher.aclose()
 
     # -- taking one
 
     async def _take(self, key: Key) -> _Bound:
+        try:
+            bound = await self._take_in_turn(key)
+            bound.calls_now += 1
+            bound.calls += 1
+            return bound
+        finally:
+            self._call_next()  # a turn that was not used is the next one's
+
+    async def _take_in_turn(self, key: Key) -> _Bound:
         deadline = self._clock.monotonic() + self._limits.wait_seconds_max
         is_called = False
         while True:
+            if self._closed:
+                raise BusyError("the host is stopping")
             if (own := self._take_resting(key)) is not None:
                 return own
             self._backoff.check(key)
@@ -150,13 +160,13 @@ class Pool:
                     if self._living.total() < self._limits.isolates_max:
                         return self._bind(key, await self._start(key))
                     if (ending := self._end_one()) is not None:
-                        await asyncio.wait({ending})
-                        is_called = True
-                        continue
+                        return self._bind(key, await self._start(key, ending))
                 if (shared := self._take_shared(key)) is not None:
                     return shared
             elif (shared := self._take_shared(key)) is not None:
                 return shared
+            elif resting := [bound for bound in self._resting() if bound.key[1] == key[1]]:
+                return self._bind(key, await self._start(key, self._retire(self._longest(resting))))
             else:
                 raise BusyError(f"you have {self._living[key[1]]} isolates at work; wait for a call to end")
             try:
@@ -194,23 +204,30 @@ class Pool:
         least = min(alive, key=lambda bound: bound.calls_now, default=None)
         return least if least and least.calls_now < self._limits.calls_per_isolate_max else None
 
-    async def _start(self, key: Key) -> Isolate:
+    async def _start(self, key: Key, ending: asyncio.Task[None] | None = None) -> Isolate:
         package, who = key
         try:
-            isolate = await self._launch(package, who)
+            isolate = await self._launch(package, who, ending)
         except HostError:
             self._backoff.failed(key)
             raise
         self._fill(package)
         return isolate
 
-    async def _launch(self, package: Package, who: Who | None) -> Isolate:
+    async def _launch(self, package: Package, who: Who | None, ending: asyncio.Task[None] | None = None) -> Isolate:
+        """In the place of the one that is ending, if any: nobody else gets that."""
         self._living[who] += 1
         try:
-            return await self._launcher.launch(package)
+            if ending is not None:
+                await asyncio.wait({ending})
+            isolate = await self._launcher.launch(package)
         except BaseException:
             self._forget(who)
             raise
+        if self._closed:
+            await asyncio.wait({self._end(isolate, who)})
+            raise BusyError("the host is stopping")
+        return isolate
 
     def _bind(self, key: Key, isolate: Isolate) -> _Bound:
         now = self._clock.monotonic()
@@ -227,7 +244,7 @@ class Pool:
             return
         bound.since = now
         bound.timer = asyncio.get_running_loop().call_later(_PAUSE_SECONDS, self._pause, bound)
-        self._turns.call_next()
+        self._call_next()
 
     def _pause(self, bound: _Bound) -> None:
         """It rests: what a call left behind in it stands still, or ends if it holds too much."""
@@ -300,7 +317,14 @@ class Pool:
         self._living[who] -= 1
         if not self._living[who]:
             del self._living[who]
-        self._turns.call_next()
+        self._call_next()
+
+    def _call_next(self) -> None:
+        """One who waits, if there may be room for more than were called."""
+        if self._turns.is_anyone_before:
+            may_end = len(self._resting()) + sum(map(len, self._spares.values()))
+            if self._turns.called < self._limits.isolates_max - self._living.total() + may_end:
+                self._turns.call_next()
 
     # -- spares
 
@@ -312,23 +336,22 @@ class Pool:
     async def _fill_up(self, package: Package) -> None:
         """As many as there should be. What cannot be launched now is launched, and explained, at a call."""
         try:
-            while self.spares(package) < self._limits.spares and await self._has_room_for_spare():
-                self._keep_spare(package, await self._launch(package, None))
+            while self.spares(package) < self._limits.spares and self._has_room_for_spare():
+                is_full = self._living.total() >= self._limits.isolates_max
+                ending = self._retire(self._longest(self._resting())) if is_full else None
+                self._keep_spare(package, await self._launch(package, None, ending))
         except HostError as error:
             self._log.warning("runtime.no_spare", extension=package.name, why=str(error))
 
-    async def _has_room_for_spare(self) -> bool:
+    def _has_room_for_spare(self) -> bool:
         """Those who wait come first, but what rests may go: a spare serves whoever comes next."""
         if self._turns.is_anyone_before or self._living[None] >= self._limits.isolates_max // 2:
             return False
-        if self._living.total() >= self._limits.isolates_max:
-            if not (resting := self._resting()):
-                return False
-            await asyncio.wait({self._retire(self._longest(resting))})
-        return self._living.total() < self._limits.isolates_max
+        return self._living.total() < self._limits.isolates_max or bool(self._resting())
 
     def _keep_spare(self, package: Package, isolate: Isolate) -> None:
-        if self._closed or package in self._retired or self.spares(package) >= self._limits.spares:
+        too_many = self.spares(package) >= self._limits.spares or self._living[None] > self._limits.isolates_max // 2
+        if self._closed or package in self._retired or too_many:
             self._end(isolate, None)
             return
         isolate.pause()
@@ -337,7 +360,7 @@ class Pool:
             timer.cancel()
         later = asyncio.get_running_loop().call_later
         self._spare_timers[package] = later(self._limits.idle_seconds_max, self._drop_spares, package)
-        self._turns.call_next()
+        self._call_next()
 
     def _drop_spares(self, package: Package) -> None:
         if (timer := self._spare_timers.pop(package, None)) is not None:

@@ -15,6 +15,11 @@ class Turns:
         """Whether somebody waits, or was called and has not come yet."""
         return bool(self._lines) or self._called > 0
 
+    @property
+    def called(self) -> int:
+        """How many were called and have not come yet."""
+        return self._called
+
     async def wait(self, who: Hashable, seconds: float) -> None:
         """Until it is this one's turn. Raises ``TimeoutError``."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
