@@ -159,9 +159,9 @@ async def test_room_for_two_is_given_to_two_though_one_was_called_before_the_oth
     await second.__aenter__()
     waiting = [asyncio.create_task(borrow(pool, NOTES, BOB))]
     await turns_of_the_loop(3)
+    waiting.append(asyncio.create_task(borrow(pool, NOTES, ADA_ELSEWHERE)))  # runs before the one that is called
     await first.__aexit__(None, None, None)
     await second.__aexit__(None, None, None)
-    waiting.append(asyncio.create_task(borrow(pool, NOTES, ADA_ELSEWHERE)))
     async with asyncio.timeout(1):
         assert sorted(await asyncio.gather(*waiting)) == [2, 3]
     await pool.aclose()
