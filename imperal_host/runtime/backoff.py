@@ -1,5 +1,6 @@
 """What fails again and again is tried less and less often."""
 
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 
@@ -29,8 +30,8 @@ class Backoff:
         row = self._rows.get(what)
         left = row.until - self._clock.monotonic() if row else 0.0
         if row and left > 0:
-            why = f"it stopped {row.failures} times in a row; the next try is in {left:.0f} s"
-            raise BusyError(why, retry_after_seconds=max(1, round(left)))
+            why = f"it stopped {row.failures} times in a row; the next try is in {math.ceil(left)} s"
+            raise BusyError(why, retry_after_seconds=math.ceil(left))
 
     def failed(self, what: Hashable) -> None:
         now = self._clock.monotonic()

@@ -73,7 +73,6 @@ class Pool:
         self._filling: dict[Package, asyncio.Task[None]] = {}
         self._living: Counter[Who | None] = Counter()  # None: nobody's yet
         self._endings: set[asyncio.Task[None]] = set()
-        self._moving: dict[Who | None, set[asyncio.Future[None]]] = {}  # launches and endings in progress
         self._turns = Turns()
         self._retired: dict[Package, float] = {}
         self._backoff = Backoff(clock, limits.failures_max)
@@ -105,12 +104,10 @@ class Pool:
     async def lease(self, package: Package, principal: Principal) -> AsyncIterator[Isolate]:
         """Raises ``BusyError`` at the limits, and whatever a launch raises."""
         bound = await self._take((package, (principal.tenant, principal.user)))
-        bound.calls_now += 1
-        bound.calls += 1
         try:
             yield bound.isolate
         except ExtensionError:
-            if not bound.isolate.alive and bound.ending is None:  # one end, however many calls shared it
+            if not bound.isolate.alive and bound.ending is None:  # one crash, however many calls it ends
                 self._backoff.failed(bound.key)
             raise
         else:
@@ -132,56 +129,51 @@ class Pool:
             self._drop_spares(package)
         for bound in [bound for row in self._bound.values() for bound in row]:
             self._retire(bound)
-        await asyncio.gather(*self._endings)
+        while self._endings:
+            await asyncio.gather(*self._endings)
         await self._launcher.aclose()
 
     # -- taking one
 
     async def _take(self, key: Key) -> _Bound:
-        deadline = self._clock.monotonic() + self._limits.wait_seconds_max
-        has_turn = False
         try:
-            while True:
-                if (own := self._take_resting(key)) is not None:
-                    return own
-                self._backoff.check(key)
-                if self._living[key[1]] >= self._limits.isolates_per_principal_max:
-                    if (shared := self._take_shared(key)) is not None:
-                        return shared
-                    await self._wait_for_own(key[1], deadline)
-                    continue
-                if has_turn or not self._turns.is_anyone_before:
+            bound = await self._take_in_turn(key)
+            bound.calls_now += 1
+            bound.calls += 1
+            return bound
+        finally:
+            self._call_next()  # a turn that was not used is the next one's
+
+    async def _take_in_turn(self, key: Key) -> _Bound:
+        deadline = self._clock.monotonic() + self._limits.wait_seconds_max
+        is_called = False
+        while True:
+            if self._closed:
+                raise BusyError("the host is stopping")
+            if (own := self._take_resting(key)) is not None:
+                return own
+            self._backoff.check(key)
+            if self._living[key[1]] < self._limits.isolates_per_principal_max:
+                if is_called or not self._turns.is_anyone_before:
                     if (isolate := self._take_spare(key)) is not None:
-                        has_turn = False
                         return self._bind(key, isolate)
                     if self._living.total() < self._limits.isolates_max:
-                        has_turn = False
                         return self._bind(key, await self._start(key))
                     if (ending := self._end_one()) is not None:
-                        await asyncio.wait({ending})
-                        has_turn = True
-                        continue
+                        return self._bind(key, await self._start(key, ending))
                 if (shared := self._take_shared(key)) is not None:
                     return shared
-                has_turn = False
-                try:
-                    await self._turns.wait(key[1][0], max(0.0, deadline - self._clock.monotonic()))
-                except TimeoutError:
-                    raise BusyError("the host runs as many calls as it may; try again in a moment", 2) from None
-                has_turn = True
-        finally:
-            if has_turn:  # what was free is free still: the next one's luck
-                self._turns.call_next()
-
-    async def _wait_for_own(self, who: Who, deadline: float) -> None:
-        """For what of theirs begins or ends at this moment; failing that, one of theirs that rests makes room."""
-        moving: set[asyncio.Future[None]] = {*self._moving.get(who, ())}
-        if not moving and (resting := [bound for bound in self._resting() if bound.key[1] == who]):
-            moving = {self._retire(min(resting, key=lambda bound: bound.since))}
-        left = deadline - self._clock.monotonic()
-        if not moving or left <= 0:
-            raise BusyError(f"you have {self._living[who]} isolates at work; wait for a call to end")
-        await asyncio.wait(moving, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            elif (shared := self._take_shared(key)) is not None:
+                return shared
+            elif resting := [bound for bound in self._resting() if bound.key[1] == key[1]]:
+                return self._bind(key, await self._start(key, self._retire(self._longest(resting))))
+            else:
+                raise BusyError(f"you have {self._living[key[1]]} isolates at work; wait for a call to end")
+            try:
+                await self._turns.wait(key[1][0], max(0.0, deadline - self._clock.monotonic()))
+            except TimeoutError:
+                raise BusyError("the host runs as many calls as it may; try again in a moment", 2) from None
+            is_called = True
 
     def _take_resting(self, key: Key) -> _Bound | None:
         """One that is the principal's already."""
@@ -212,29 +204,30 @@ class Pool:
         least = min(alive, key=lambda bound: bound.calls_now, default=None)
         return least if least and least.calls_now < self._limits.calls_per_isolate_max else None
 
-    async def _start(self, key: Key) -> Isolate:
+    async def _start(self, key: Key, ending: asyncio.Task[None] | None = None) -> Isolate:
         package, who = key
         try:
-            isolate = await self._launch(package, who)
+            isolate = await self._launch(package, who, ending)
         except HostError:
             self._backoff.failed(key)
             raise
         self._fill(package)
         return isolate
 
-    async def _launch(self, package: Package, who: Who | None) -> Isolate:
-        if self._closed:
-            raise BusyError("the host is shutting down")
+    async def _launch(self, package: Package, who: Who | None, ending: asyncio.Task[None] | None = None) -> Isolate:
+        """In the place of the one that is ending, if any: nobody else gets that."""
         self._living[who] += 1
-        launching: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._move(who, launching)
         try:
-            return await self._launcher.launch(package)
+            if ending is not None:
+                await asyncio.wait({ending})
+            isolate = await self._launcher.launch(package)
         except BaseException:
             self._forget(who)
             raise
-        finally:
-            launching.set_result(None)
+        if self._closed:
+            await asyncio.wait({self._end(isolate, who)})
+            raise BusyError("the host is stopping")
+        return isolate
 
     def _bind(self, key: Key, isolate: Isolate) -> _Bound:
         now = self._clock.monotonic()
@@ -251,7 +244,7 @@ class Pool:
             return
         bound.since = now
         bound.timer = asyncio.get_running_loop().call_later(_PAUSE_SECONDS, self._pause, bound)
-        self._turns.call_next()
+        self._call_next()
 
     def _pause(self, bound: _Bound) -> None:
         """It rests: what a call left behind in it stands still, or ends if it holds too much."""
@@ -312,18 +305,7 @@ class Pool:
         ending = asyncio.create_task(self._see_off(isolate, who))
         self._endings.add(ending)
         ending.add_done_callback(self._endings.discard)
-        self._move(who, ending)
         return ending
-
-    def _move(self, who: Who | None, moving: asyncio.Future[None]) -> None:
-        self._moving.setdefault(who, set()).add(moving)
-        moving.add_done_callback(lambda _: self._moved(who, moving))
-
-    def _moved(self, who: Who | None, moving: asyncio.Future[None]) -> None:
-        row = self._moving[who]
-        row.discard(moving)
-        if not row:
-            del self._moving[who]
 
     async def _see_off(self, isolate: Isolate, who: Who | None) -> None:
         try:
@@ -335,7 +317,14 @@ class Pool:
         self._living[who] -= 1
         if not self._living[who]:
             del self._living[who]
-        self._turns.call_next()
+        self._call_next()
+
+    def _call_next(self) -> None:
+        """One who waits, if there may be room for more than were called."""
+        if self._turns.is_anyone_before:
+            may_end = len(self._resting()) + sum(map(len, self._spares.values()))
+            if self._turns.called < self._limits.isolates_max - self._living.total() + may_end:
+                self._turns.call_next()
 
     # -- spares
 
@@ -347,23 +336,22 @@ class Pool:
     async def _fill_up(self, package: Package) -> None:
         """As many as there should be. What cannot be launched now is launched, and explained, at a call."""
         try:
-            while self.spares(package) < self._limits.spares and await self._has_room_for_spare():
-                self._keep_spare(package, await self._launch(package, None))
+            while self.spares(package) < self._limits.spares and self._has_room_for_spare():
+                is_full = self._living.total() >= self._limits.isolates_max
+                ending = self._retire(self._longest(self._resting())) if is_full else None
+                self._keep_spare(package, await self._launch(package, None, ending))
         except HostError as error:
             self._log.warning("runtime.no_spare", extension=package.name, why=str(error))
 
-    async def _has_room_for_spare(self) -> bool:
+    def _has_room_for_spare(self) -> bool:
         """Those who wait come first, but what rests may go: a spare serves whoever comes next."""
         if self._turns.is_anyone_before or self._living[None] >= self._limits.isolates_max // 2:
             return False
-        if self._living.total() >= self._limits.isolates_max:
-            if not (resting := self._resting()):
-                return False
-            await asyncio.wait({self._retire(self._longest(resting))})
-        return self._living.total() < self._limits.isolates_max
+        return self._living.total() < self._limits.isolates_max or bool(self._resting())
 
     def _keep_spare(self, package: Package, isolate: Isolate) -> None:
-        if self._closed or package in self._retired or self.spares(package) >= self._limits.spares:
+        too_many = self.spares(package) >= self._limits.spares or self._living[None] > self._limits.isolates_max // 2
+        if self._closed or package in self._retired or too_many:
             self._end(isolate, None)
             return
         isolate.pause()
@@ -372,7 +360,7 @@ class Pool:
             timer.cancel()
         later = asyncio.get_running_loop().call_later
         self._spare_timers[package] = later(self._limits.idle_seconds_max, self._drop_spares, package)
-        self._turns.call_next()
+        self._call_next()
 
     def _drop_spares(self, package: Package) -> None:
         if (timer := self._spare_timers.pop(package, None)) is not None:

@@ -15,6 +15,11 @@ class Turns:
         """Whether somebody waits, or was called and has not come yet."""
         return bool(self._lines) or self._called > 0
 
+    @property
+    def called(self) -> int:
+        """How many were called and have not come yet."""
+        return self._called
+
     async def wait(self, who: Hashable, seconds: float) -> None:
         """Until it is this one's turn. Raises ``TimeoutError``."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -36,10 +41,12 @@ class Turns:
         while self._lines:
             who = next(iter(self._lines))
             line = self._lines.pop(who)
-            turn = line.popleft()
+            while line and line[0].done():  # gave up, and is just leaving: costs the tenant no turn
+                line.popleft()
             if line:
-                self._lines[who] = line
-            if not turn.done():
+                turn = line.popleft()
+                if line:
+                    self._lines[who] = line
                 turn.set_result(None)
                 self._called += 1
                 return

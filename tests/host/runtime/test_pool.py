@@ -1,314 +1,298 @@
-"""Who is lent which isolate. The launcher is scripted; the isolates of other tests are real."""
+"""Who is lent which isolate, and when it ends. The launcher is scripted; the isolates of other tests are real."""
 
 import asyncio
-import itertools
-from collections.abc import Awaitable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from imperal_host.clock import SystemClock
-from imperal_host.errors import BusyError, SandboxError
-from imperal_host.identity import CallId, Package, Principal, TenantId, UserId
-from imperal_host.runtime.isolate import Broker
-from imperal_host.runtime.pool import Pool, PoolLimits
-from imperal_sdk.manifest import Manifest
-from imperal_sdk.wire import CallContext
-
-ADA, BOB = (Principal(TenantId("acme"), UserId(name)) for name in ("ada", "bob"))
-ADA_ELSEWHERE = Principal(TenantId("globex"), UserId("ada"))
-NOTES, MAIL = (Package(name, "main", "", (), (), "") for name in ("notes", "mail"))
-
-
-@dataclass
-class ScriptedIsolate:
-    number: int
-    manifest: Manifest = field(default_factory=lambda: Manifest(app_id="notes", version="1.0.0"))
-    alive: bool = True
-    running: bool = True
-    awake: bool = True
-    may_end: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def invoke(
-        self,
-        call: CallId,
-        function: str,
-        arguments: dict[str, Any],
-        context: CallContext,
-        broker: Broker,
-        seconds: float,
-    ) -> dict[str, Any]:
-        raise AssertionError("the pool calls nothing")
-
-    def pause(self) -> None:
-        self.awake = False
-
-    def resume(self) -> None:
-        self.awake = True
-
-    async def aclose(self) -> None:
-        self.alive = False
-        await self.may_end.wait()
-        self.running = False
+from imperal_host.errors import BusyError, ExtensionStoppedError, SandboxError
+from imperal_host.identity import Package, Principal
+from imperal_host.runtime.pool import Pool
+from tests.host.conftest import FixedClock, turns_of_the_loop
+from tests.host.runtime.scripted import (
+    ADA,
+    ADA_ELSEWHERE,
+    BOB,
+    MAIL,
+    NOTES,
+    NOTES_AGAIN,
+    ScriptedIsolate,
+    ScriptedLauncher,
+    borrow,
+    pool_of,
+)
 
 
-class ScriptedLauncher:
-    def __init__(self) -> None:
-        self.launched: list[ScriptedIsolate] = []
-        self.fails = False
-        self.endings_are_slow = False
-        self._numbers = itertools.count()
-
-    async def launch(self, package: Package) -> ScriptedIsolate:
-        if self.fails:
-            raise SandboxError("no")
-        self.launched.append(ScriptedIsolate(next(self._numbers)))
-        if not self.endings_are_slow:
-            self.launched[-1].may_end.set()
-        return self.launched[-1]
-
-    @property
-    def running(self) -> list[ScriptedIsolate]:
-        return [isolate for isolate in self.launched if isolate.running]
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.002)
 
 
-def pool_of(isolates_max: int = 4, per_principal: int = 2, idle: float = 60) -> tuple[Pool, ScriptedLauncher]:
-    launcher = ScriptedLauncher()
-    return Pool(launcher, PoolLimits(isolates_max, per_principal, idle), SystemClock()), launcher
-
-
-async def borrow(pool: Pool, package: Package, principal: Principal) -> int:
+async def crash(pool: Pool, package: Package, principal: Principal) -> None:
     async with pool.lease(package, principal) as isolate:
         assert isinstance(isolate, ScriptedIsolate)
-        return isolate.number
+        isolate.alive = False
+        raise ExtensionStoppedError("it is gone")
 
 
 async def test_a_principal_gets_their_own_isolate_back() -> None:
-    pool, _ = pool_of()
+    pool, _, _ = pool_of()
     assert [await borrow(pool, NOTES, ADA) for _ in range(3)] == [0, 0, 0]
     await pool.aclose()
 
 
-async def test_an_isolate_runs_only_while_it_is_lent() -> None:
-    pool, launcher = pool_of()
+async def test_an_isolate_is_stopped_soon_after_it_came_back_and_runs_when_lent() -> None:
+    pool, launcher, _ = pool_of()
+    await borrow(pool, NOTES, ADA)
+    await until(lambda: not launcher.launched[0].awake)
     async with pool.lease(NOTES, ADA):
         assert launcher.launched[0].awake
-    assert not launcher.launched[0].awake
-    async with pool.lease(NOTES, ADA):
+        await asyncio.sleep(0.03)
         assert launcher.launched[0].awake
     await pool.aclose()
 
 
-async def test_packages_of_one_name_share_no_isolate() -> None:
-    pool, _ = pool_of()
-    impostor = Package(NOTES.name, "main", "", (), (), "another folder")
-    assert await borrow(pool, NOTES, ADA) != await borrow(pool, impostor, ADA)
+@pytest.mark.parametrize(("package", "who"), [(NOTES, BOB), (NOTES, ADA_ELSEWHERE), (MAIL, ADA), (NOTES_AGAIN, ADA)])
+async def test_nobody_and_nothing_else_gets_it(package: Package, who: Principal) -> None:
+    pool, _, _ = pool_of()
+    assert (await borrow(pool, NOTES, ADA), await borrow(pool, package, who)) == (0, 1)
+    assert (await borrow(pool, NOTES, ADA), await borrow(pool, package, who)) == (0, 1)
     await pool.aclose()
 
 
-async def test_nobody_else_does() -> None:
-    pool, _ = pool_of()
-    numbers = [
-        await borrow(pool, package, who) for package, who in [(NOTES, ADA), (NOTES, BOB), (NOTES, ADA_ELSEWHERE)]
-    ]
-    assert len(set(numbers)) == 3
-    assert await borrow(pool, MAIL, ADA) not in numbers, "nor for another extension"
-    await pool.aclose()
-
-
-async def test_a_dead_isolate_is_not_lent_again() -> None:
-    pool, launcher = pool_of()
+async def test_one_that_died_at_rest_is_not_lent_and_is_closed() -> None:
+    pool, launcher, _ = pool_of()
     await borrow(pool, NOTES, ADA)
     launcher.launched[0].alive = False
+    assert await borrow(pool, NOTES, ADA) == 1
+    await turns_of_the_loop(3)
+    assert [isolate.number for isolate in launcher.running] == [1]
+    await pool.aclose()
+
+
+async def test_an_idle_isolate_ends() -> None:
+    pool, launcher, _ = pool_of(idle_seconds_max=0.01)
+    await borrow(pool, NOTES, ADA)
+    await until(lambda: not launcher.running)
+    await pool.aclose()
+
+
+async def test_calls_share_an_isolate_only_at_the_principals_limit_and_only_as_many_as_may() -> None:
+    pool, launcher, _ = pool_of(calls_per_isolate_max=2)
+    async with pool.lease(NOTES, ADA), pool.lease(NOTES, ADA):
+        assert len(launcher.launched) == 2
+        async with pool.lease(NOTES, ADA) as third, pool.lease(NOTES, ADA) as fourth:
+            assert third is not fourth, "the one with fewer calls"
+            with pytest.raises(BusyError, match="you have 2 isolates at work"):
+                await borrow(pool, NOTES, ADA)
+            assert await borrow(pool, NOTES, BOB) == 2
+        assert all(isolate.awake for isolate in launcher.launched[:2]), "others still work in them"
+    await pool.aclose()
+
+
+async def test_who_is_at_the_limit_gives_up_one_that_rests_for_another_extension() -> None:
+    pool, launcher, _ = pool_of()
+    assert [await borrow(pool, package, ADA) for package in (NOTES, MAIL, NOTES_AGAIN)] == [0, 1, 2]
+    assert [isolate.number for isolate in launcher.running] == [1, 2]
+    await pool.aclose()
+
+
+async def test_a_full_host_ends_the_longest_resting_of_the_tenant_that_holds_most() -> None:
+    pool, launcher, clock = pool_of(isolates_max=3)
+    for who in (ADA_ELSEWHERE, BOB, ADA):
+        await borrow(pool, NOTES, who)
+        clock.seconds += 1
+    assert await borrow(pool, MAIL, ADA_ELSEWHERE) == 3
+    assert [isolate.number for isolate in launcher.running] == [0, 2, 3], "Bob's: acme holds two"
+    await pool.aclose()
+
+
+async def test_a_full_host_where_nothing_rests_is_busy_after_a_while() -> None:
+    pool, _, _ = pool_of(isolates_max=1, wait_seconds_max=0.02)
+    async with pool.lease(NOTES, ADA):
+        with pytest.raises(BusyError, match="as many calls as it may"):
+            await borrow(pool, NOTES, BOB)
+    assert await borrow(pool, NOTES, BOB) == 1
+    await pool.aclose()
+
+
+async def test_who_waits_gets_the_place_that_is_given_back() -> None:
+    pool, _, _ = pool_of(isolates_max=1, wait_seconds_max=5)
+    async with pool.lease(NOTES, ADA):
+        waiting = asyncio.create_task(borrow(pool, NOTES, BOB))
+        await turns_of_the_loop(5)
+        assert not waiting.done()
+    assert await waiting == 1
+    await pool.aclose()
+
+
+async def line_up(pool: Pool, launcher: ScriptedLauncher) -> list[str]:
+    """Four of one tenant come, then two of another: in which order are they served?"""
+    served: list[str] = []
+
+    async def call(tenant: str, user: str) -> None:
+        async with pool.lease(NOTES, Principal(type(ADA.tenant)(tenant), type(ADA.user)(user))):
+            served.append(tenant)
+            await asyncio.sleep(0.002)
+            assert len(launcher.running) <= 1
+
+    async with pool.lease(NOTES, ADA):
+        comers = ["acme", "acme", "acme", "acme", "globex", "globex"]
+        waiting = [asyncio.create_task(call(tenant, f"u{number}")) for number, tenant in enumerate(comers)]
+        await turns_of_the_loop(5)
+    await asyncio.gather(*waiting)
+    return served
+
+
+async def test_tenants_take_turns() -> None:
+    """Who made room by ending another has that room, whoever waits beside them."""
+    pool, launcher, _ = pool_of(isolates_max=1, wait_seconds_max=5)
+    assert await line_up(pool, launcher) == ["acme", "globex", "acme", "globex", "acme", "acme"]
+    await pool.aclose()
+
+
+async def test_room_for_two_is_given_to_two_though_one_was_called_before_the_other_came() -> None:
+    pool, _, _ = pool_of(isolates_max=2, wait_seconds_max=5)
+    first, second = pool.lease(NOTES, ADA), pool.lease(MAIL, ADA)
+    await first.__aenter__()
+    await second.__aenter__()
+    waiting = [asyncio.create_task(borrow(pool, NOTES, BOB))]
+    await turns_of_the_loop(3)
+    waiting.append(asyncio.create_task(borrow(pool, NOTES, ADA_ELSEWHERE)))  # runs before the one that is called
+    await first.__aexit__(None, None, None)
+    await second.__aexit__(None, None, None)
+    async with asyncio.timeout(1):
+        assert sorted(await asyncio.gather(*waiting)) == [2, 3]
+    await pool.aclose()
+
+
+@pytest.mark.parametrize("ticks", range(8))
+async def test_one_who_gives_up_waiting_takes_no_place_from_the_next(ticks: int) -> None:
+    pool, launcher, _ = pool_of(isolates_max=1, wait_seconds_max=5)
+    async with pool.lease(NOTES, ADA):
+        waiting = [asyncio.create_task(borrow(pool, NOTES, who)) for who in (BOB, ADA_ELSEWHERE)]
+        await turns_of_the_loop(3)
+    await turns_of_the_loop(ticks)
+    waiting[0].cancel()
+    async with asyncio.timeout(1):
+        assert isinstance(await waiting[1], int)
+    await pool.aclose()
+    assert (launcher.running, pool._living.total()) == ([], 0)
+
+
+async def test_one_who_is_refused_when_called_takes_no_place_from_the_next() -> None:
+    pool, launcher, _ = pool_of(isolates_max=2, isolates_per_principal_max=1, wait_seconds_max=5)
+    async with pool.lease(MAIL, ADA_ELSEWHERE):
+        async with pool.lease(NOTES, ADA):
+            waiting = [asyncio.create_task(borrow(pool, NOTES, BOB)) for _ in range(2)]
+            await turns_of_the_loop(3)
+        async with asyncio.timeout(1):
+            results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert 2 in results
+    assert pool._turns.is_anyone_before is False
+    await pool.aclose()
+    assert launcher.running == []
+
+
+async def test_an_isolate_takes_a_place_until_it_has_ended() -> None:
+    pool, launcher, _ = pool_of(isolates_max=1, wait_seconds_max=5)
+    launcher.endings_are_slow = True
+    await borrow(pool, NOTES, ADA)
+    waiting = asyncio.create_task(borrow(pool, NOTES, BOB))
+    await asyncio.sleep(0.02)
+    assert len(launcher.launched) == 1
+    launcher.endings_are_slow = False
+    launcher.launched[0].may_end.set()
+    assert await waiting == 1
+    await pool.aclose()
+
+
+async def test_retiring_ends_what_rests_now_and_what_is_lent_when_it_comes_back() -> None:
+    pool, launcher, _ = pool_of()
+    await borrow(pool, NOTES, BOB)
+    await borrow(pool, MAIL, BOB)
+    async with pool.lease(NOTES, ADA) as lent:
+        pool.retire(NOTES)
+        await turns_of_the_loop(3)
+        assert [isolate.number for isolate in launcher.running] == [1, 2]
+        assert lent.alive
+    await turns_of_the_loop(3)
+    assert [isolate.number for isolate in launcher.running] == [1]
+    assert launcher.retired == [NOTES]
+    assert await borrow(pool, NOTES, ADA) == 3, "a call that found it just before"
+    await turns_of_the_loop(3)
+    assert [isolate.number for isolate in launcher.running] == [1]
+    await pool.aclose()
+
+
+async def test_one_that_had_its_calls_ends() -> None:
+    pool, _, _ = pool_of(calls_max=2)
+    assert [await borrow(pool, NOTES, ADA) for _ in range(4)] == [0, 0, 1, 1]
+    await pool.aclose()
+
+
+async def test_one_that_is_old_ends() -> None:
+    pool, _, clock = pool_of(age_seconds_max=10)
+    await borrow(pool, NOTES, ADA)
+    clock.seconds += 10
+    assert [await borrow(pool, NOTES, ADA) for _ in range(2)] == [0, 1]
+    await pool.aclose()
+
+
+async def test_one_that_holds_too_much_does_not_rest() -> None:
+    pool, launcher, _ = pool_of(resting_memory_bytes_max=10)
+    async with pool.lease(NOTES, ADA):
+        launcher.launched[0].bytes_held = 11
+    await until(lambda: not launcher.running)
+    await pool.aclose()
+
+
+async def test_three_crashes_in_a_row_hold_up_the_one_whose_they_are(clock: FixedClock) -> None:
+    pool, launcher, clock = pool_of()
+    for _ in range(3):
+        with pytest.raises(ExtensionStoppedError):
+            await crash(pool, NOTES, ADA)
+    with pytest.raises(BusyError, match="3 times in a row"):
+        await borrow(pool, NOTES, ADA)
+    assert await borrow(pool, NOTES, BOB) == 3
+    clock.seconds += 1
+    assert await borrow(pool, NOTES, ADA) == 4
+    await pool.aclose()
+    assert launcher.running == []
+
+
+async def test_a_crash_that_ends_several_calls_is_one_crash() -> None:
+    pool, launcher, _ = pool_of(isolates_per_principal_max=1, calls_per_isolate_max=4)
+    leases = [pool.lease(NOTES, ADA) for _ in range(4)]
+    for lease in leases:
+        await lease.__aenter__()
+    launcher.launched[0].alive = False
+    for lease in leases:
+        await lease.__aexit__(ExtensionStoppedError, ExtensionStoppedError("gone"), None)
     assert await borrow(pool, NOTES, ADA) == 1
     await pool.aclose()
 
 
-async def test_over_the_limit_of_one_principal_is_busy_and_others_are_served() -> None:
-    pool, _ = pool_of(isolates_max=4, per_principal=2)
-    async with pool.lease(NOTES, ADA), pool.lease(NOTES, ADA):
-        with pytest.raises(BusyError, match="you have 2 calls running"):
-            await borrow(pool, NOTES, ADA)
-        assert await borrow(pool, NOTES, BOB) == 2
-    await pool.aclose()
-
-
-async def test_a_full_host_ends_the_longest_resting_isolate_to_make_room() -> None:
-    pool, launcher = pool_of(isolates_max=2)
-    await borrow(pool, NOTES, ADA)
-    await borrow(pool, NOTES, BOB)
-    assert await borrow(pool, NOTES, ADA_ELSEWHERE) == 2
-    await asyncio.sleep(0)
-    assert [isolate.alive for isolate in launcher.launched] == [False, True, True]
-    await pool.aclose()
-
-
-async def test_a_full_host_where_nothing_rests_is_busy() -> None:
-    pool, _ = pool_of(isolates_max=1)
-    async with pool.lease(NOTES, ADA):
-        with pytest.raises(BusyError, match="as many calls as it may"):
-            await borrow(pool, NOTES, BOB)
-    await pool.aclose()
-
-
 async def test_a_launch_that_fails_gives_its_place_back() -> None:
-    pool, launcher = pool_of(isolates_max=1)
+    pool, launcher, clock = pool_of(isolates_max=1)
     launcher.fails = True
     for _ in range(3):
         with pytest.raises(SandboxError):
             await borrow(pool, NOTES, ADA)
     launcher.fails = False
+    clock.seconds += 1
     assert await borrow(pool, NOTES, ADA) == 0
     await pool.aclose()
 
 
-async def test_an_idle_isolate_ends() -> None:
-    pool, launcher = pool_of(idle=0.01)
-    await borrow(pool, NOTES, ADA)
-    async with asyncio.timeout(5):
-        while launcher.launched[0].alive:
-            await asyncio.sleep(0.005)
-    assert await borrow(pool, NOTES, ADA) == 1
+async def test_closing_the_pool_leaves_none_alive_and_serves_nobody_who_waits() -> None:
+    pool, launcher, _ = pool_of(isolates_max=2, wait_seconds_max=5)
+    launcher.may_launch.clear()
+    calls = [asyncio.create_task(borrow(pool, NOTES, who)) for who in (ADA, BOB, ADA_ELSEWHERE)]
+    await turns_of_the_loop(3)
     await pool.aclose()
-
-
-async def test_closing_the_pool_leaves_none_alive() -> None:
-    pool, launcher = pool_of()
-    await asyncio.gather(borrow(pool, NOTES, ADA), borrow(pool, NOTES, ADA), borrow(pool, MAIL, BOB))
-    await pool.aclose()
-    assert not any(isolate.alive for isolate in launcher.launched)
-
-
-async def test_an_isolate_takes_a_place_until_it_has_ended() -> None:
-    pool, launcher = pool_of(isolates_max=2)
-    launcher.endings_are_slow = True
-    await borrow(pool, NOTES, ADA)
-    await borrow(pool, NOTES, BOB)
-    strangers = [Principal(TenantId("acme"), UserId(str(number))) for number in range(6)]
-    waiting = [asyncio.create_task(borrow(pool, NOTES, stranger)) for stranger in strangers]
-    await asyncio.wait(waiting, timeout=0.02)
-    assert len(launcher.running) == 2
-    for isolate in itertools.islice(launcher.launched, 2):
-        isolate.may_end.set()
-    launcher.endings_are_slow = False
-    results = await asyncio.gather(*waiting, return_exceptions=True)
-    assert {type(result) for result in results} <= {int, BusyError}
-    assert sum(isinstance(result, int) for result in results) >= 2
-    assert len(launcher.running) <= 2
-    await pool.aclose()
-    assert launcher.running == []
-
-
-async def test_a_lease_that_is_given_up_while_it_waits_takes_no_place() -> None:
-    pool, launcher = pool_of(isolates_max=1)
-    launcher.endings_are_slow = True
-    await borrow(pool, NOTES, ADA)
-    waiting = asyncio.create_task(borrow(pool, NOTES, BOB))
-    await asyncio.wait({waiting}, timeout=0.02)
-    waiting.cancel()
-    await asyncio.wait({waiting})
-    launcher.launched[0].may_end.set()
-    launcher.endings_are_slow = False
-    assert await borrow(pool, NOTES, BOB) == 1
-    await pool.aclose()
-
-
-async def test_an_isolate_that_died_at_rest_is_closed_too() -> None:
-    pool, launcher = pool_of()
-    await borrow(pool, NOTES, ADA)
-    launcher.launched[0].alive = False
-    assert await borrow(pool, NOTES, ADA) == 1
-    await asyncio.sleep(0)
-    assert [isolate.number for isolate in launcher.running] == [1]
-    await pool.aclose()
-
-
-async def test_nothing_is_kept_of_a_principal_who_has_left() -> None:
-    pool, _ = pool_of(isolates_max=2)
-    for number in range(20):
-        await borrow(pool, NOTES, Principal(TenantId("acme"), UserId(str(number))))
-    assert (len(pool._idle), len(pool._living)) == (2, 2)
-    await pool.aclose()
-    assert (len(pool._idle), len(pool._living)) == (0, 0)
-
-
-class PoolMachine(RuleBasedStateMachine):
-    """Any order of borrowing, returning and dying: the limits hold and no isolate changes its principal."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.loop = asyncio.new_event_loop()
-        self.pool, self.launcher = pool_of(isolates_max=4, per_principal=2)
-        self.out: list[tuple[Any, ScriptedIsolate]] = []
-        self.owner: dict[int, tuple[str, Principal]] = {}
-
-    @rule(package=st.sampled_from([NOTES, MAIL]), principal=st.sampled_from([ADA, BOB, ADA_ELSEWHERE]))
-    def borrow(self, package: Package, principal: Principal) -> None:
-        lease = self.pool.lease(package, principal)
-        try:
-            isolate = self.loop.run_until_complete(self.while_endings_go_on(lease.__aenter__()))
-        except BusyError:
-            return
-        assert isinstance(isolate, ScriptedIsolate)
-        assert self.owner.setdefault(isolate.number, (package.name, principal)) == (package.name, principal)
-        assert isolate.number not in [other.number for _, other in self.out]
-        self.out.append((lease, isolate))
-
-    @precondition(lambda self: self.out)
-    @rule(data=st.data(), dies=st.booleans())
-    def give_back(self, data: st.DataObject, dies: bool) -> None:
-        lease, isolate = self.out.pop(data.draw(st.integers(0, len(self.out) - 1)))
-        isolate.alive = not dies
-        self.loop.run_until_complete(self.while_endings_go_on(lease.__aexit__(None, None, None)))
-
-    async def while_endings_go_on(self, doing: Awaitable[Any]) -> Any:
-        """Slow endings come to an end only when somebody waits for one; the limits hold all the while."""
-        task = asyncio.ensure_future(doing)
-        while True:
-            for _ in range(10):  # nothing here waits for time or for another thread
-                await asyncio.sleep(0)
-            if task.done():
-                return task.result()
-            self.the_limits_hold_now()
-            next(isolate for isolate in self.launcher.running if not isolate.may_end.is_set()).may_end.set()
-
-    @rule(slow=st.booleans())
-    def endings_become(self, slow: bool) -> None:
-        self.launcher.endings_are_slow = slow
-
-    @precondition(lambda self: self.out)
-    @rule(data=st.data())
-    def dies_at_rest(self, data: st.DataObject) -> None:
-        lent = [isolate.number for _, isolate in self.out]
-        resting = [isolate for isolate in self.launcher.launched if isolate.alive and isolate.number not in lent]
-        if resting:
-            data.draw(st.sampled_from(resting)).alive = False
-
-    @invariant()
-    def the_limits_hold(self) -> None:
-        self.loop.run_until_complete(asyncio.sleep(0))
-        self.the_limits_hold_now()
-
-    def the_limits_hold_now(self) -> None:
-        alive = self.launcher.running
-        assert len(alive) <= 4
-        for principal in (ADA, BOB, ADA_ELSEWHERE):
-            assert sum(self.owner[isolate.number][1] == principal for isolate in alive) <= 2
-
-    def teardown(self) -> None:
-        for isolate in self.launcher.launched:
-            isolate.may_end.set()
-        while self.out:
-            lease, _ = self.out.pop()
-            self.loop.run_until_complete(lease.__aexit__(None, None, None))
-        self.loop.run_until_complete(self.pool.aclose())
-        assert self.launcher.running == []
-        self.loop.close()
-
-
-PoolMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
-TestPool = PoolMachine.TestCase
+    launcher.may_launch.set()
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert {type(result) for result in results} == {BusyError}
+    assert (launcher.running, launcher.closed, pool._living.total()) == ([], True, 0)
