@@ -67,12 +67,20 @@ class ZygoteLauncher:
     async def _born(self, package: Package) -> tuple[_Nursery, Clone]:
         nursery = await self._ready(package)
         try:
-            return nursery, await nursery.zygote.clone(next(self._numbers))
+            return nursery, await self._clone(package, nursery.zygote)
         except OSError:
             if nursery.zygote.is_alive:
                 raise
         nursery = await self._ready(package)  # it had ended unseen: once more, with a new one
-        return nursery, await nursery.zygote.clone(next(self._numbers))
+        return nursery, await self._clone(package, nursery.zygote)
+
+    async def _clone(self, package: Package, zygote: Zygote) -> Clone:
+        seconds = self._launch_limits.launch_seconds_max
+        try:
+            async with asyncio.timeout(seconds):
+                return await zygote.clone(next(self._numbers))
+        except TimeoutError:
+            raise SandboxError(f"{package.name}: its zygote does not answer within {_late(seconds)}") from None
 
     async def _ready(self, package: Package) -> _Nursery:
         seconds = self._launch_limits.launch_seconds_max

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import itertools
 import json
 import os
@@ -133,9 +134,9 @@ class Zygote:
                 self._request(request, [far.fileno(), their_output.fileno()])
                 handle = await reply
             except BaseException:
-                if reply.done() and not reply.cancelled() and reply.exception() is None:
-                    os.close(reply.result())  # it came, and the one who asked was called off at that moment
-                reply.cancel()  # a process that comes all the same finds its channel closed, and ends
+                # A process that comes all the same finds its channel closed, and ends.
+                if not reply.cancel() and not reply.cancelled() and reply.exception() is None:
+                    os.close(reply.result())
                 if self._replies.pop(number, None) is None or not self.is_alive:
                     self._endings.pop(number, None)
                 raise
@@ -168,9 +169,12 @@ class Zygote:
             case {"born": True}:
                 reply = self._replies.pop(number, None)
                 if reply is None or reply.done():
-                    os.close(handles[0])
-                else:
+                    for handle in handles:
+                        os.close(handle)
+                elif handles:
                     reply.set_result(handles[0])
+                else:  # the kernel had no number for it in this process (recvmsg(2), MSG_CTRUNC)
+                    reply.set_exception(OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
             case {"error": str(why)}:
                 self._endings.pop(number, None)
                 reply = self._replies.pop(number, None)
