@@ -13,7 +13,7 @@ from tests.host.cli.command import Command, error_of
     [
         ("IMPERAL_CALL_SECONDS_MAX", "abc", "IMPERAL_CALL_SECONDS_MAX: Input should be a valid number"),
         ("IMPERAL_CALL_SECONDS_MAX", "0", "IMPERAL_CALL_SECONDS_MAX: Input should be greater than 0"),
-        ("IMPERAL_SANDBOX", "off", "IMPERAL_SANDBOX: Input should be 'strict' or 'namespaces'"),
+        ("IMPERAL_SANDBOX", "off", "IMPERAL_SANDBOX: Input should be 'strict', 'no-namespaces' or 'none'"),
         ("IMPERAL_LOG_LEVEL", "loud", "IMPERAL_LOG_LEVEL: Input should be"),
         ("IMPERAL_USER_BUDGET_NANO_USD", "-1", "IMPERAL_USER_BUDGET_NANO_USD: Input should be"),
         ("IMPERAL_PRIVATE_NETWORKS", "nowhere", "IMPERAL_PRIVATE_NETWORKS: Input is not a valid"),
