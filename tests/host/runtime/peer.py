@@ -140,6 +140,7 @@ class Link:
         await self.process.end()
         await self._ending
         os.close(self._their_output)
+        self.sock.close()
         self.peer.close()
 
 

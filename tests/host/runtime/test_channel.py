@@ -1,6 +1,7 @@
 """A channel whose other end is the test: a peer that asks too much, or never reads, cannot make the host grow."""
 
 import asyncio
+import signal
 from collections.abc import Awaitable
 
 import pytest
@@ -15,8 +16,10 @@ from imperal_host.errors import (
 )
 from imperal_host.runtime import channel as channel_module
 from imperal_host.runtime.channel import _ASKS_AT_ONCE_MAX
+from imperal_host.runtime.process import Cause
+from imperal_host.runtime.zygote import Ending
 from imperal_sdk.wire import Answer, Confined, Connection, Fault, Frame, Invoke, Refusal, Return, Role
-from tests.host.runtime.peer import READY, Gate, Open, asks, call, connected, kill, until, works
+from tests.host.runtime.peer import READY, Gate, Open, asks, call, connected, kill, linked, until, works
 
 
 async def stalls(doing: Awaitable[None]) -> asyncio.Future[None]:
@@ -352,3 +355,20 @@ async def test_one_who_closes_twice_waits_for_the_same_end() -> None:
         await asyncio.gather(channel.aclose(), channel.aclose())
         await channel.aclose()
         assert not channel.alive
+
+
+@pytest.mark.parametrize(
+    ("ending", "says", "is_limit"),
+    [
+        (Ending(signal.SIGKILL, 5.01), "it used up its 5 s of processor time (5.0 s)", True),
+        (Ending(signal.SIGKILL, 4.95), "it used up its 5 s of processor time (5.0 s)", True),
+        (Ending(signal.SIGKILL, 3.0, 9 << 20), "it was killed; at most 9 MiB of memory were in use", False),
+        (Ending(signal.SIGSYS), "it made a forbidden system call", False),
+        (Ending(3 << 8), "it exited with status 3", False),
+        (Ending(-1), "it ended with its zygote", False),
+        (Ending(signal.SIGRTMIN + 5), f"it ended on signal {signal.SIGRTMIN + 5}", False),
+    ],
+)
+async def test_every_ending_has_a_cause_in_words(ending: Ending, says: str, is_limit: bool) -> None:
+    async with linked() as link:
+        assert link.process._cause(ending, was_out_of_memory=False) == Cause(says, is_limit)
