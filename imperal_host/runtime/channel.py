@@ -214,9 +214,11 @@ class Channel(asyncio.Protocol):
                 self._transport.write(self._connection.send(Start(manifest_wanted)))
             case Fault(code=SandboxError.code) as fault:
                 raise layer_error(fault.message)
-            case _:
+            case None:
                 cause = self._breach or (await self._process.wait_for_cause()).text
                 raise SandboxError(f"the isolate's process ended before it was confined: {cause}")
+            case _:
+                raise SandboxError("the isolate's process did not say first that it was confined")
 
     async def _ready(self, known: Manifest | None) -> Manifest:
         name = self._process.name
@@ -232,7 +234,7 @@ class Channel(asyncio.Protocol):
                 case _:
                     raise ProtocolError("the first message was neither ready nor a fault")
         except (ProtocolError, ValueError) as error:
-            raise ExtensionLoadError(f"{name}: {_first_line(error)}") from None
+            raise ExtensionLoadError(f"{name}: {' '.join(str(error).split())[:500]}") from None
 
     async def _opened(self) -> Frame | None:
         assert self._opening is not None
@@ -247,6 +249,7 @@ class Channel(asyncio.Protocol):
         """Take what is here, as far as there is room for its consequences."""
         try:
             while not self._is_full() and not self._ended and (frame := self._connection.next()) is not None:
+                self._stop_watching()  # what is here of the next one has only begun
                 self._take(frame)
         except ProtocolError as error:
             self._break_off(error)
@@ -265,7 +268,11 @@ class Channel(asyncio.Protocol):
         if awaited and self._frame_timer is None:
             error = ProtocolError(f"a message that did not end within {_FRAME_SECONDS_MAX:g} s")
             self._frame_timer = self._loop.call_later(_FRAME_SECONDS_MAX, self._break_off, error)
-        elif not awaited and self._frame_timer is not None:
+        elif not awaited:
+            self._stop_watching()
+
+    def _stop_watching(self) -> None:
+        if self._frame_timer is not None:
             self._frame_timer.cancel()
             self._frame_timer = None
 
@@ -355,8 +362,7 @@ class Channel(asyncio.Protocol):
         return self._seeing_off
 
     async def _seen_off(self) -> None:
-        if self._frame_timer is not None:
-            self._frame_timer.cancel()
+        self._stop_watching()
         if self._opening is not None and not self._opening.done():
             self._opening.set_result(None)
         cause = await self._process.wait_for_cause()
@@ -392,7 +398,3 @@ async def _cancelled(tasks: set[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:500]

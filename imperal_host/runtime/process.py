@@ -12,6 +12,8 @@ from imperal_host.runtime.policy import SandboxLimits
 from imperal_host.runtime.zygote import Clone, Ending
 
 _END_SECONDS_MAX = 5.0
+# RLIMIT_CPU counts in ticks, what is reported afterwards is exact: on a busy machine it may be the smaller.
+_CPU_SHARE_MIN = 0.9
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _CAUSES: dict[int, str] = {
     signal.SIGSYS: "it made a forbidden system call",
@@ -94,7 +96,7 @@ class Process:
             return Cause(f"it exited with status {os.waitstatus_to_exitcode(ending.status)}")
         number = os.WTERMSIG(ending.status)
         allowed = self._limits.cpu_seconds_max
-        if number == signal.SIGKILL and ending.cpu_seconds >= allowed:
+        if number == signal.SIGKILL and ending.cpu_seconds >= allowed * _CPU_SHARE_MIN:
             return Cause(f"it used up its {allowed:,} s of processor time ({ending.cpu_seconds:.1f} s)", is_limit=True)
         if number == signal.SIGKILL and was_out_of_memory:
             most = self._limits.memory_bytes_max >> 20

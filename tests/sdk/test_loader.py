@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imperal_sdk.manifest import FunctionManifest
-from imperal_sdk.worker.loader import LoadError, load
+from imperal_sdk.worker.loader import LoadError, load, manifest_of
 
 Write = Callable[[str], str]
 
@@ -97,7 +97,8 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
 
 @pytest.mark.parametrize("attribute", ["ext", ""])
 def test_a_good_extension_is_loaded_and_described(write: Write, attribute: str) -> None:
-    extension, manifest = load(write(GOOD), attribute)
+    extension = load(write(GOOD), attribute)
+    manifest = manifest_of(extension)
 
     assert set(extension.functions) == {"add_note", "count"}
     assert extension.config_defaults == {"limit": 3}
@@ -121,15 +122,15 @@ def test_a_good_extension_is_loaded_and_described(write: Write, attribute: str) 
 
 
 def test_one_extension_under_two_names_is_still_one(write: Write) -> None:
-    _, manifest = load(write(HEAD + 'ext = Extension("notes")\nextension = ext\n'), "")
+    extension = load(write(HEAD + 'ext = Extension("notes")\nextension = ext\n'), "")
 
-    assert manifest.app_id == "notes"
+    assert extension.app_id == "notes"
 
 
 def test_an_attribute_chooses_among_several(write: Write) -> None:
     name = write(HEAD + 'one = Extension("notes-one")\ntwo = Extension("notes-two")\n')
 
-    assert load(name, "two")[1].app_id == "notes-two"
+    assert load(name, "two").app_id == "notes-two"
 
 
 @pytest.mark.parametrize(
@@ -166,7 +167,7 @@ def test_an_attribute_chooses_among_several(write: Write) -> None:
 )
 def test_what_is_wrong_is_said_in_one_short_line(write: Write, source: str, attribute: str, message: str) -> None:
     with pytest.raises(LoadError, match=message) as caught:
-        load(write(source), attribute)
+        manifest_of(load(write(source), attribute))
     assert len(str(caught.value)) <= 500
     assert "\n" not in str(caught.value)
 

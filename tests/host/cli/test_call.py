@@ -103,7 +103,7 @@ def installation_without_extensions(place: Path) -> Path:
 @pytest.mark.parametrize(
     ("option", "expected"),
     [
-        ((), "No extensions. Install one (a package with an entry point), or use --extensions DIR.\n"),
+        ((), "No extensions. Install one (imperal-host extension add), or use --extensions DIR.\n"),
         (("--json",), '{\n  "extensions": [],\n  "failures": {}\n}\n'),
     ],
 )

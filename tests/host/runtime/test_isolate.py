@@ -1,5 +1,6 @@
 """Real isolates of an extension that fails in the ways that are hard to see."""
 
+import asyncio
 import contextlib
 import os
 import resource
@@ -17,6 +18,7 @@ from imperal_host.catalog.discovery import from_folder
 from imperal_host.clock import SystemClock
 from imperal_host.errors import (
     DeadlineError,
+    ExtensionLimitError,
     ExtensionRaisedError,
     ExtensionStoppedError,
     InvalidError,
@@ -25,16 +27,14 @@ from imperal_host.errors import (
 from imperal_host.identity import CallId, Principal, TenantId, UserId
 from imperal_host.runtime.channel import Channel
 from imperal_host.runtime.interpreter import Interpreter, this_interpreter
-from imperal_host.runtime.isolate import Isolate
-from imperal_host.runtime.launcher import SpawnLauncher
-from imperal_host.runtime.policy import SandboxLimits
+from imperal_host.runtime.isolate import Broker, Isolate
+from imperal_host.runtime.launcher import LaunchLimits, ZygoteLauncher
+from imperal_host.runtime.policy import SandboxLimits, Tier
 from imperal_host.runtime.pool import Pool, PoolLimits
-from imperal_host.runtime.process import _cause
-from imperal_sdk.wire import CallContext, LlmView
+from tests.host.runtime.peer import CONTEXT, Open
 
 CLUMSY = from_folder(Path(__file__).parent / "clumsy")
 ADA = Principal(TenantId("acme"), UserId("ada"))
-CONTEXT = CallContext("ada", "", "acme", "user", [], LlmView(False, "", ""), 0.0, {})
 
 
 class NoBroker:
@@ -42,20 +42,37 @@ class NoBroker:
         raise AssertionError(capability)
 
 
-def launcher_with(interpreter: Interpreter) -> SpawnLauncher:
-    limits = SandboxLimits(memory_bytes_max=1 << 30, cpu_seconds_max=60, scratch_bytes_max=1 << 20)
-    return SpawnLauncher(interpreter, limits, kernel_layers=True, launch_seconds_max=20, asks_per_call_max=100)
+def launcher_with(interpreter: Interpreter, cpu_seconds_max: int = 60) -> ZygoteLauncher:
+    limits = SandboxLimits(memory_bytes_max=1 << 29, cpu_seconds_max=cpu_seconds_max, scratch_bytes_max=1 << 20)
+    return ZygoteLauncher(interpreter, Tier.STRICT, limits, LaunchLimits(20, 200, 60))
+
+
+def pool_on(launcher: ZygoteLauncher) -> Pool:
+    limits = PoolLimits(
+        isolates_max=4,
+        isolates_per_principal_max=2,
+        calls_per_isolate_max=4,
+        spares=0,
+        wait_seconds_max=5,
+        idle_seconds_max=60,
+        age_seconds_max=600,
+        calls_max=1_000,
+        resting_memory_bytes_max=1 << 30,
+    )
+    return Pool(launcher, limits, SystemClock())
 
 
 @pytest.fixture
 async def pool() -> AsyncIterator[Pool]:
-    pool = Pool(launcher_with(this_interpreter()), PoolLimits(4, 2, 60), SystemClock())
+    pool = pool_on(launcher_with(this_interpreter()))
     yield pool
     await pool.aclose()
 
 
-async def invoke(isolate: Isolate, function: str, seconds: float = 10, **arguments: object) -> dict[str, Any]:
-    return await isolate.invoke(CallId("1"), function, arguments, CONTEXT, NoBroker(), seconds)
+async def invoke(
+    isolate: Isolate, function: str, seconds: float = 10, broker: Broker | None = None, **arguments: object
+) -> dict[str, Any]:
+    return await isolate.invoke(CallId("1"), function, arguments, CONTEXT, broker or NoBroker(), seconds)
 
 
 async def call(pool: Pool, function: str, seconds: float = 10, **arguments: object) -> dict[str, Any]:
@@ -185,10 +202,94 @@ def lowest_free() -> int:
     return number
 
 
-def test_two_hosts_begin_at_different_ids() -> None:
-    assert len({next(launcher_with(this_interpreter())._ids) for _ in range(4)}) > 1
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        ("takes_memory", r"^the limit of 512 MiB of memory is reached \(at most \d+ MiB were in use\): MemoryError"),
+        ("opens_files", r"^the limit of 64 open files is reached: OSError: .*Too many open files.*main\.py, line"),
+        (
+            "writes_a_big_file",
+            r"^the (limit of 1,048,576 bytes a file is reached|scratch directory is full .*): OSError",
+        ),
+        ("fills_the_scratch", r"^the scratch directory is full \(1\.0 of 1\.0 MiB, \d of 1,024 files\): OSError"),
+        ("makes_files", r"^the scratch directory is full \(.*, 1,024 of 1,024 files\): OSError"),
+        ("starts_threads", r"^the limit on threads is reached \(\d+ run, 64 may\): RuntimeError: can't start new"),
+    ],
+)
+async def test_a_limit_is_named_to_the_author_and_the_isolate_goes_on(pool: Pool, function: str, says: str) -> None:
+    async with pool.lease(CLUMSY, ADA) as isolate:
+        with pytest.raises(ExtensionLimitError, match=says):
+            await invoke(isolate, function)
+        assert (await invoke(isolate, "fine"))["data"] == {"fine": True}
 
 
-def test_every_signal_has_a_cause_in_words() -> None:
-    assert _cause(signal.SIGRTMIN + 5) == f"it ended on signal {signal.SIGRTMIN + 5}"
-    assert _cause(signal.SIGKILL).startswith("it was killed")
+async def test_the_limit_of_processor_time_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    pool = pool_on(launcher_with(this_interpreter(), cpu_seconds_max=1))
+    try:
+        with pytest.raises(ExtensionLimitError, match=r"^the extension stopped: it used up its 1 s of processor time"):
+            await call(pool, "uses_the_processor")
+    finally:
+        await pool.aclose()
+
+
+async def test_printing_without_end_is_cut_and_stops_nobody(pool: Pool, capsys: pytest.CaptureFixture[str]) -> None:
+    with spoken():
+        assert (await call(pool, "prints_much"))["data"] == {"done": True}
+        await pool.aclose()
+    logged = capsys.readouterr().err
+    assert logged.count("extension.output_cut") == 1
+    assert len(logged) < 200_000
+
+
+async def test_a_function_may_wait_and_use_threads(pool: Pool) -> None:
+    assert (await call(pool, "awaits"))["data"] == {"found": [4]}
+
+
+async def test_a_task_left_behind_may_ask_nothing_and_disturbs_no_call(pool: Pool) -> None:
+    async with pool.lease(CLUMSY, ADA) as isolate:
+        await invoke(isolate, "leaves_a_task_behind")
+        for _ in range(5):
+            assert (await invoke(isolate, "awaits"))["data"] == {"found": [4]}
+        assert isolate.alive
+
+
+async def test_a_number_that_json_does_not_have_is_no_answer(pool: Pool) -> None:
+    with pytest.raises(ExtensionRaisedError, match="returned NaN or infinity, which JSON does not have"):
+        await call(pool, "returns_nan")
+
+
+async def test_large_arguments_and_answers_cross_both_ways_at_once(pool: Pool) -> None:
+    async with pool.lease(CLUMSY, ADA) as isolate:
+        text = "x" * (3 << 20)
+        calls = [
+            isolate.invoke(CallId(str(number)), "echoes", {"text": text}, CONTEXT, NoBroker(), 30)
+            for number in range(6)
+        ]
+        assert [answer["data"] == {"text": text} for answer in await asyncio.gather(*calls)] == [True] * 6
+
+
+async def test_a_hundred_large_asks_at_once_are_answered(pool: Pool) -> None:
+    answer = {
+        "content": [{"type": "text", "text": "y" * 300_000}],
+        "model": "m",
+        "provider": "p",
+        "stop_reason": "end_turn",
+        "usage": {"input_tokens": 1, "output_tokens": 1},
+        "is_byollm": False,
+    }
+    broker = Open(answer)
+    async with pool.lease(CLUMSY, ADA) as isolate:
+        result = await invoke(isolate, "asks_much", 30, broker, count=100, size=100_000)
+        assert (result["data"], broker.asked) == ({"sizes": [300_000], "count": 100}, 100)
+
+
+async def test_an_isolate_killed_in_a_call_is_a_stopped_extension_and_the_next_call_gets_another(pool: Pool) -> None:
+    async def killed() -> None:
+        async with pool.lease(CLUMSY, ADA) as isolate:
+            assert isinstance(isolate, Channel)
+            asyncio.get_running_loop().call_later(0.1, os.kill, isolate.pid, signal.SIGKILL)
+            await invoke(isolate, "uses_the_processor")
+
+    with pytest.raises(ExtensionStoppedError, match="it was killed"):
+        await killed()
+    assert (await call(pool, "fine"))["data"] == {"fine": True}

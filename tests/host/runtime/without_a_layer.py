@@ -1,6 +1,6 @@
 """Take something away from this process, then try to launch; print the outcome as one JSON line.
 
-Arguments: ``user-namespaces`` or ``landlock``, and the tier: ``strict`` or ``namespaces``.
+Arguments: ``user-namespaces``, ``landlock`` or ``nothing``; the tier; ``own`` if the extension is the operator's own.
 """
 
 import asyncio
@@ -10,13 +10,14 @@ import json
 import os
 import struct
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from imperal_host import log
 from imperal_host.app import make_pool
 from imperal_host.catalog.discovery import from_folder
 from imperal_host.clock import SystemClock
-from imperal_host.errors import SandboxError
+from imperal_host.errors import ExtensionLoadError, SandboxError
 from imperal_host.settings import Settings
 from imperal_sdk.worker.confine import linux, namespaces, seccomp
 
@@ -43,15 +44,23 @@ def take_landlock_away() -> None:
     linux.syscall(linux.SECCOMP[os.uname().machine], 1, 0, (ctypes.c_char * len(header)).from_buffer(header))
 
 
-async def launch(tier: str) -> dict[str, str]:
+def take_nothing() -> None:
+    pass
+
+
+async def launch(tier: str, *, is_own: bool) -> dict[str, str]:
     pool = make_pool(Settings.model_validate({"sandbox": tier}), SystemClock())
+    package = replace(from_folder(HELLO), is_operators_own=is_own)
     try:
-        return {"loaded": (await pool.inspect(from_folder(HELLO))).app_id}
-    except SandboxError as error:
+        return {"loaded": (await pool.inspect(package)).app_id}
+    except (SandboxError, ExtensionLoadError) as error:
         return {"refused": str(error)}
+    finally:
+        await pool.aclose()
 
 
 if __name__ == "__main__":
     log.configure("warning")
-    {"user-namespaces": forbid_user_namespaces, "landlock": take_landlock_away}[sys.argv[1]]()
-    print(json.dumps(asyncio.run(launch(sys.argv[2]))))
+    lacks = {"user-namespaces": forbid_user_namespaces, "landlock": take_landlock_away, "nothing": take_nothing}
+    lacks[sys.argv[1]]()
+    print(json.dumps(asyncio.run(launch(sys.argv[2], is_own=sys.argv[3] == "own"))))
