@@ -118,6 +118,8 @@ class Pool:
                 await asyncio.wait({self._retire(bound)})
             elif not bound.calls_now:
                 self._rest(bound)
+            else:
+                self._call_next()
 
     async def aclose(self) -> None:
         self._closed = True
@@ -167,13 +169,18 @@ class Pool:
                 return shared
             elif resting := [bound for bound in self._resting() if bound.key[1] == key[1]]:
                 return self._bind(key, await self._start(key, self._retire(self._longest(resting))))
-            else:
+            elif self._are_all_at_work(key[1]):
                 raise BusyError(f"you have {self._living[key[1]]} isolates at work; wait for a call to end")
             try:
                 await self._turns.wait(key[1][0], max(0.0, deadline - self._clock.monotonic()))
             except TimeoutError:
                 raise BusyError("the host runs as many calls as it may; try again in a moment", 2) from None
             is_called = True
+
+    def _are_all_at_work(self, who: Who) -> bool:
+        """Whether none of the principal's is starting or ending: a call waits for those."""
+        bound = sum(len(row) for key, row in self._bound.items() if key[1] == who)
+        return bound >= self._living[who]
 
     def _take_resting(self, key: Key) -> _Bound | None:
         """One that is the principal's already."""
