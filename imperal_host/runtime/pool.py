@@ -223,6 +223,8 @@ class Pool:
 
     async def _launch(self, package: Package, who: Who | None, ending: asyncio.Task[None] | None = None) -> Isolate:
         """In the place of the one that is ending, if any: nobody else gets that."""
+        if self._closed:
+            raise BusyError("the host is stopping")
         self._living[who] += 1
         try:
             if ending is not None:
