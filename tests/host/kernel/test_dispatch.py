@@ -36,6 +36,7 @@ async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Host]:
         call_seconds_max=3,
         asks_per_call_max=200,
         isolates_per_principal_max=3,
+        isolate_calls_at_once_max=1,
     )
     async with host_on(settings) as host:
         yield host
