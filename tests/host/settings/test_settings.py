@@ -16,7 +16,7 @@ def test_private_networks_are_a_list_by_commas(monkeypatch: pytest.MonkeyPatch) 
     [
         ("PRIVATE_NETWORKS", "localhost"),
         ("PRIVATE_NETWORKS", "10.0.0.1/8"),
-        ("SANDBOX", "none"),
+        ("SANDBOX", "off"),
         ("CALL_SECONDS_MAX", "0"),
         ("ISOLATES_MAX", "many"),
         ("USER_BUDGET_NANO_USD", "-1"),
