@@ -20,6 +20,7 @@ from imperal_host.errors import SetupError
 from imperal_host.gateway.addresses import AddressGuard
 from imperal_host.gateway.egress import Egress, make_transport
 from imperal_host.gateway.gateway import Gateway, LocalModel
+from imperal_host.gateway.planning import Planner
 from imperal_host.gateway.providers.base import Vendor
 from imperal_host.gateway.providers.vendors import BUILT_IN as BUILT_IN_VENDORS
 from imperal_host.gateway.store import Bindings, Layers
@@ -113,8 +114,9 @@ async def open_host(stores: Stores) -> AsyncIterator[Host]:
     settings = stores.settings
     pool = make_pool(settings, stores.clock)
     local = LocalModelServer(weights_file(settings.cache_dir)) if present(settings.cache_dir) else None
-    gateway = make_gateway(stores, local)
-    kernel = Kernel(stores.catalog, pool, gateway, stores.ledger, stores.clock, settings.call_seconds_max)
+    planner = make_planner(stores, local)
+    gateway = make_gateway(stores, planner, local)
+    kernel = Kernel(stores.catalog, pool, planner, gateway, stores.ledger, stores.clock, settings.call_seconds_max)
     loading = make_loading(settings, stores.catalog, pool)
     try:
         await loading.refresh()
@@ -122,7 +124,7 @@ async def open_host(stores: Stores) -> AsyncIterator[Host]:
             stores.tokens,
             stores.catalog,
             kernel,
-            gateway,
+            planner,
             stores.bindings,
             stores.layers,
             stores.ledger,
@@ -137,7 +139,11 @@ async def open_host(stores: Stores) -> AsyncIterator[Host]:
             await local.aclose()
 
 
-def make_gateway(stores: Stores, local: LocalModel | None) -> Gateway:
+def make_planner(stores: Stores, local: LocalModel | None) -> Planner:
+    return Planner(stores.bindings, stores.layers, stores.vendors, local.model if local else None)
+
+
+def make_gateway(stores: Stores, planner: Planner, local: LocalModel | None) -> Gateway:
     settings = stores.settings
     default = Price(settings.price_input_nano_usd, settings.price_output_nano_usd)
     egress = Egress(
@@ -147,10 +153,8 @@ def make_gateway(stores: Stores, local: LocalModel | None) -> Gateway:
         bytes_max=settings.upstream_bytes_max,
     )
     return Gateway(
-        stores.bindings,
-        stores.layers,
+        planner,
         stores.vault,
-        stores.vendors,
         local,
         egress,
         PriceTable({**BUILT_IN_PRICES, **_prices(stores.catalog)}, default),

@@ -7,8 +7,8 @@ from imperal_host.api.bodies import LlmBody, TokenBody, read, shown
 from imperal_host.api.rooms import Rooms
 from imperal_host.errors import NotFoundError
 from imperal_host.gateway.binding import PLATFORM
-from imperal_host.gateway.gateway import Explanation
 from imperal_host.gateway.parameters import LayerKey
+from imperal_host.gateway.planning import Explanation
 from imperal_host.identity import Principal, TenantId, UserId
 from imperal_sdk.llm import Parameters
 
@@ -41,7 +41,7 @@ async def explain(request: Request, rooms: Rooms, principal: Principal) -> Respo
     """``tenant`` and ``user`` say for whom; ``extension`` and ``purpose`` say for what."""
     asked = request.query_params
     subject = Principal(TenantId(asked.get("tenant", principal.tenant)), UserId(asked.get("user", principal.user)))
-    found = await rooms.gateway.explain(subject, asked.get("extension", ""), asked.get("purpose", ""))
+    found = await rooms.planner.explain(subject, asked.get("extension", ""), asked.get("purpose", ""))
     return JSONResponse(explanation_body(found))
 
 

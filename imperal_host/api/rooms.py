@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from imperal_host.catalog.catalog import Catalog
-from imperal_host.gateway.gateway import Gateway
+from imperal_host.gateway.planning import Planner
 from imperal_host.gateway.store import Bindings, Layers
 from imperal_host.kernel.dispatch import Kernel
 from imperal_host.ledger.ledger import Ledger
@@ -15,7 +15,7 @@ class Rooms:
     tokens: Tokens
     catalog: Catalog
     kernel: Kernel
-    gateway: Gateway
+    planner: Planner
     bindings: Bindings
     layers: Layers
     ledger: Ledger

@@ -117,7 +117,7 @@ async def _own_model_call(stage: _Stage, document: str) -> None:
 async def _admin_parameters(stage: _Stage) -> None:
     _step(f"An admin sets temperature and max_tokens for the purpose {_PURPOSE}; Ada's model receives them")
     await stage.host.rooms.layers.put(LayerKey(purpose=_PURPOSE), _ADMIN_SAYS)
-    found = await stage.host.rooms.gateway.explain(stage.ada, "rewriter", _PURPOSE)
+    found = await stage.host.rooms.planner.explain(stage.ada, "rewriter", _PURPOSE)
     print_provenance(found.resolved.provenance)
     await _call(stage, "rewriter", "rewrite", {"text": "hey, wanna see the old tower on the hill?", "tone": "formal"})
     received = _what_the_model_received((await stage.own.endpoint())[0], stage.own_key)

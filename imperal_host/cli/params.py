@@ -8,12 +8,12 @@ from pydantic import ValidationError
 from rich.table import Table
 
 from imperal_host.api.admin import explanation_body, layer_body
-from imperal_host.app import Stores, make_gateway
+from imperal_host.app import Stores, make_planner
 from imperal_host.cli.options import AsJson, Extension, Purpose, Tenant, User
 from imperal_host.cli.run import fail, out, plain, principal, with_stores
 from imperal_host.errors import HostError
-from imperal_host.gateway.gateway import Explanation
 from imperal_host.gateway.parameters import LayerKey
+from imperal_host.gateway.planning import Explanation
 from imperal_host.local.supervisor import LocalModelServer
 from imperal_host.local.weights import present, weights_file
 from imperal_sdk.llm import Origin, Parameters
@@ -102,7 +102,7 @@ def explain(
     async def work(stores: Stores) -> Explanation:
         cache = stores.settings.cache_dir
         local = LocalModelServer(weights_file(cache)) if await asyncio.to_thread(present, cache) else None
-        return await make_gateway(stores, local).explain(who, extension, purpose)
+        return await make_planner(stores, local).explain(who, extension, purpose)
 
     found = with_stores(work)
     if as_json:

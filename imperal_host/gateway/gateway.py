@@ -1,6 +1,5 @@
 """One model call, read from top to bottom."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -8,24 +7,19 @@ from imperal_host.billing.account import Account
 from imperal_host.billing.price import PriceTable
 from imperal_host.clock import Clock, new_id
 from imperal_host.errors import NotFoundError, UnavailableError, UpstreamError
-from imperal_host.gateway.binding import PLATFORM, owner_of
 from imperal_host.gateway.cascade import cascade
 from imperal_host.gateway.egress import Egress
-from imperal_host.gateway.parameters import Layer, Resolved, admin_keys, resolve_parameters
-from imperal_host.gateway.providers.base import Parsed, Vendor, most_input_tokens
-from imperal_host.gateway.resolver import Plan, Target, resolve
-from imperal_host.gateway.store import Bindings, Layers
-from imperal_host.identity import CallId, Principal, Scope, TenantId
+from imperal_host.gateway.parameters import Resolved
+from imperal_host.gateway.planning import PLATFORM_OUTPUT_TOKENS_MAX, Planner
+from imperal_host.gateway.providers.base import ModelCall, Parsed, most_input_tokens
+from imperal_host.gateway.resolver import Target
+from imperal_host.identity import CallId, Scope, TenantId
 from imperal_host.ledger.event import Event, Json
 from imperal_host.ledger.ledger import Appender
 from imperal_host.ledger.recording import recorded
 from imperal_host.vault.secret import Secret
 from imperal_host.vault.store import SecretView
-from imperal_sdk.llm import Completion, LlmRequest, Parameters, TextBlock, Usage
-
-# The platform pays for its models: their output is bounded even if no layer says so.
-_PLATFORM_OUTPUT_TOKENS_MAX = 4_096
-_PLATFORM_BOUND = Layer("platform bound", Parameters(max_tokens=_PLATFORM_OUTPUT_TOKENS_MAX))
+from imperal_sdk.llm import Completion, LlmRequest, Usage
 
 
 class LocalModel(Protocol):
@@ -42,21 +36,11 @@ class Views(Protocol):
     def view(self, tenant: TenantId) -> SecretView: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """What would be sent, to which model, and which layer says so."""
-
-    target: Target
-    resolved: Resolved
-
-
 class Gateway:
     def __init__(
         self,
-        bindings: Bindings,
-        layers: Layers,
+        planner: Planner,
         vault: Views,
-        vendors: Mapping[str, Vendor],
         local: LocalModel | None,
         egress: Egress,
         prices: PriceTable,
@@ -64,10 +48,8 @@ class Gateway:
         ledger: Appender,
         clock: Clock,
     ) -> None:
-        self._bindings = bindings
-        self._layers = layers
+        self._planner = planner
         self._vault = vault
-        self._vendors = vendors
         self._local = local
         self._egress = egress
         self._prices = prices
@@ -77,7 +59,7 @@ class Gateway:
 
     async def complete(self, scope: Scope, request: LlmRequest) -> Completion:
         """Raises ``UpstreamError``, ``BudgetExhaustedError``, ``SealedError`` or ``LedgerError``."""
-        steps = cascade(await self._plan(scope.principal))
+        steps = cascade(await self._planner.plan(scope.principal))
         target = next(steps)
         while True:
             try:
@@ -86,35 +68,9 @@ class Gateway:
                 completion: Completion = done.value
                 return completion
 
-    async def describe(self, principal: Principal) -> Target:
-        """The model that this user's next call goes to first."""
-        return (await self._plan(principal)).targets[0]
-
-    async def explain(
-        self, principal: Principal, extension: str, purpose: str, call: Parameters | None = None
-    ) -> Explanation:
-        """Decide everything about a call, and send nothing."""
-        target = await self.describe(principal)
-        return Explanation(target, await self._parameters(target, extension, purpose, call or Parameters()))
-
-    async def _plan(self, principal: Principal) -> Plan:
-        user, platform = await self._bindings.of((owner_of(principal), PLATFORM))
-        return resolve(user, platform, self._local.model if self._local else None, self._vendors)
-
-    async def _parameters(self, target: Target, extension: str, purpose: str, call: Parameters) -> Resolved:
-        dialect = target.vendor.dialect
-        layers = [
-            Layer("call", call),
-            *await self._layers.of(admin_keys(extension, purpose)),
-            Layer("provider default", dialect.defaults(target.model)),
-        ]
-        if not target.is_byollm:
-            layers.append(_PLATFORM_BOUND)
-        return resolve_parameters(layers, dialect.accepts(target.model))
-
     async def _attempt(self, scope: Scope, request: LlmRequest, target: Target) -> Completion | UpstreamError:
         """One target: held, on record, sent, settled, on record again. An upstream's failure is returned."""
-        resolved = await self._parameters(target, scope.extension, request.purpose, request.parameters)
+        resolved = await self._planner.parameters(target, scope.extension, request.purpose, request.parameters)
         attempt = _Attempt(CallId(new_id(self._clock)), scope, request, target, resolved)
         hold = await self._account.hold(scope.principal, self._most_it_may_cost(target, request, resolved))
         try:
@@ -137,7 +93,7 @@ class Gateway:
 
     async def _exchange(self, attempt: "_Attempt", base_url: str, secret: Secret) -> Parsed:
         target, dialect = attempt.target, attempt.target.vendor.dialect
-        outgoing = dialect.build(attempt.request, target.model, base_url, attempt.resolved.values)
+        outgoing = dialect.build(ModelCall(attempt.request, target.model, base_url, attempt.resolved.values))
         header = (dialect.key_header, dialect.key_format)
         reply = await self._egress.send(outgoing, secret, header, supervised=target.binding is None)
         return dialect.parse(reply, attempt.request)
@@ -160,7 +116,7 @@ class Gateway:
         if target.is_byollm:
             return 0
         said = resolved.values.get("max_tokens")
-        output = said if isinstance(said, int) else _PLATFORM_OUTPUT_TOKENS_MAX
+        output = said if isinstance(said, int) else PLATFORM_OUTPUT_TOKENS_MAX
         usage = Usage(input_tokens=most_input_tokens(request), output_tokens=output)
         return self._prices.price(target.model).of(usage)
 
@@ -197,7 +153,7 @@ class _Attempt:
 
     def completion(self, parsed: Parsed, cost: int) -> Completion:
         return Completion(
-            content=(TextBlock(text=parsed.text),),
+            content=parsed.content,
             model=parsed.model or self.target.model,
             provider=self.target.vendor.name,
             stop_reason=parsed.stop_reason,

@@ -18,6 +18,7 @@ from imperal_host.errors import (
     UnavailableError,
 )
 from imperal_host.gateway.gateway import Gateway
+from imperal_host.gateway.planning import Planner
 from imperal_host.identity import CallId, Principal, Scope
 from imperal_host.kernel.broker import CallBroker, Progress
 from imperal_host.kernel.grants import granted
@@ -96,6 +97,7 @@ class Kernel:
         self,
         catalog: Catalog,
         leases: Leases,
+        planner: Planner,
         gateway: Gateway,
         ledger: Appender,
         clock: Clock,
@@ -103,6 +105,7 @@ class Kernel:
     ) -> None:
         self._catalog = catalog
         self._leases = leases
+        self._planner = planner
         self._gateway = gateway
         self._ledger = ledger
         self._clock = clock
@@ -173,7 +176,7 @@ class Kernel:
 
     async def _context(self, principal: Principal) -> CallContext:
         try:
-            target = await self._gateway.describe(principal)
+            target = await self._planner.describe(principal)
             view = LlmView(target.is_byollm, target.vendor.name, target.model)
         except UnavailableError:  # no model at all: a function that asks none still runs
             view = LlmView(False, "", "")

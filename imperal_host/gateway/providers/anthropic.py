@@ -1,10 +1,10 @@
 """Anthropic's Messages API (https://docs.anthropic.com/en/api/messages)."""
 
 import httpx
-from pydantic import JsonValue
 
 from imperal_host.errors import MalformedError
 from imperal_host.gateway.providers.base import (
+    ModelCall,
     Parsed,
     Reply,
     estimated_usage,
@@ -14,7 +14,7 @@ from imperal_host.gateway.providers.base import (
     stated_model,
     token_count,
 )
-from imperal_sdk.llm import LlmRequest, Parameters, Usage
+from imperal_sdk.llm import LlmRequest, Parameters, TextBlock, Usage
 
 _VERSION = "2023-06-01"
 _ACCEPTED = frozenset({"temperature", "max_tokens", "top_p", "stop_sequences"})
@@ -31,12 +31,13 @@ class Anthropic:
         """``max_tokens`` is a required member of the request."""
         return Parameters(max_tokens=1024)
 
-    def build(self, request: LlmRequest, model: str, base_url: str, values: dict[str, JsonValue]) -> httpx.Request:
+    def build(self, call: ModelCall) -> httpx.Request:
+        request = call.request
         turns = [{"role": message.role, "content": message.text} for message in request.messages]
-        body: dict[str, object] = {"model": model, "messages": turns, **values}
+        body: dict[str, object] = {"model": call.model, "messages": turns, **call.values}
         if request.system:
             body["system"] = request.system
-        root = base_url.rstrip("/").removesuffix("/v1")
+        root = call.base_url.rstrip("/").removesuffix("/v1")
         return httpx.Request("POST", f"{root}/v1/messages", json=body, headers={"anthropic-version": _VERSION})
 
     def parse(self, reply: Reply, request: LlmRequest) -> Parsed:
@@ -60,4 +61,4 @@ class Anthropic:
             raise MalformedError("the model's server answered something that is not a message") from None
         if not isinstance(stop, str):
             raise MalformedError("the model's server answered something that is not a message")
-        return Parsed(text, stated_model(body), stop, usage)
+        return Parsed((TextBlock(text=text),), stated_model(body), stop, usage)

@@ -8,7 +8,7 @@ import orjson
 from pydantic import JsonValue
 
 from imperal_host.errors import MalformedError, RateLimitedError, RefusedError, UnavailableError, UpstreamError
-from imperal_sdk.llm import LlmRequest, Parameters, Usage
+from imperal_sdk.llm import CompletionBlock, LlmRequest, Parameters, TextBlock, Usage
 
 _DETAIL_CHARACTERS_MAX = 300
 _CHARACTERS_PER_TOKEN = 4
@@ -27,10 +27,42 @@ class Reply:
 class Parsed:
     """What a dialect reads out of a reply. ``model`` is what the upstream says it ran."""
 
-    text: str
+    content: tuple[CompletionBlock, ...]
     model: str
     stop_reason: str
     usage: Usage
+
+    @property
+    def text(self) -> str:
+        return "".join(block.text for block in self.content if isinstance(block, TextBlock))
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCall:
+    """What goes to one target: the request with its resolved parameter ``values``."""
+
+    request: LlmRequest
+    model: str
+    base_url: str
+    values: dict[str, JsonValue]
+    streamed: bool = False
+
+
+class StreamDecoder(Protocol):
+    """A streamed answer, read as its bytes come: sans-IO, split anywhere."""
+
+    def feed(self, data: bytes) -> list[dict[str, Any]]:
+        """The deltas that are whole now, as JSON objects in the shape of ``imperal_sdk.llm.Delta``, without usage
+        and stop. (No object per chunk is validated: a stream has thousands.) Raises ``UpstreamError``."""
+        ...
+
+    def finish(self) -> Parsed:
+        """The whole answer, once the upstream has closed. Raises ``MalformedError`` if it was cut."""
+        ...
+
+    def so_far(self) -> Usage:
+        """What was used until now: stated, or estimated and marked as not exact."""
+        ...
 
 
 @runtime_checkable
@@ -51,7 +83,7 @@ class Provider(Protocol):
         """What the dialect requires even if no layer says it."""
         ...
 
-    def build(self, request: LlmRequest, model: str, base_url: str, values: dict[str, JsonValue]) -> httpx.Request: ...
+    def build(self, call: ModelCall) -> httpx.Request: ...
 
     def parse(self, reply: Reply, request: LlmRequest) -> Parsed:
         """Raises ``UpstreamError``."""

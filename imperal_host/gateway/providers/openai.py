@@ -3,10 +3,10 @@
 import re
 
 import httpx
-from pydantic import JsonValue
 
 from imperal_host.errors import MalformedError
 from imperal_host.gateway.providers.base import (
+    ModelCall,
     Parsed,
     Reply,
     estimated_usage,
@@ -16,9 +16,9 @@ from imperal_host.gateway.providers.base import (
     stated_model,
     token_count,
 )
-from imperal_sdk.llm import LlmRequest, Parameters, Usage
+from imperal_sdk.llm import LlmRequest, Parameters, TextBlock, Usage
 
-_ALL = frozenset(Parameters.model_fields)
+_ALL = frozenset(Parameters.model_fields) - {"thinking"}
 # Reasoning models take no sampling parameters and call the output bound by another name.
 _REASONING = re.compile(r"(?:.*/)?(?:o[1-9]|gpt-5)")
 _WIRE_NAME = {"stop_sequences": "stop"}
@@ -44,13 +44,14 @@ class OpenAI:
     def defaults(self, model: str) -> Parameters:
         return Parameters()
 
-    def build(self, request: LlmRequest, model: str, base_url: str, values: dict[str, JsonValue]) -> httpx.Request:
+    def build(self, call: ModelCall) -> httpx.Request:
+        request, model = call.request, call.model
         system = [{"role": "system", "content": request.system}] if request.system else []
         turns = [{"role": message.role, "content": message.text} for message in request.messages]
         names = {**_WIRE_NAME, "max_tokens": "max_completion_tokens"} if _REASONING.match(model) else _WIRE_NAME
-        renamed = {names.get(name, name): value for name, value in values.items()}
+        renamed = {names.get(name, name): value for name, value in call.values.items()}
         body = {"model": model, "messages": [*system, *turns], **renamed}
-        return httpx.Request("POST", f"{base_url.rstrip('/')}/chat/completions", json=body)
+        return httpx.Request("POST", f"{call.base_url.rstrip('/')}/chat/completions", json=body)
 
     def parse(self, reply: Reply, request: LlmRequest) -> Parsed:
         if reply.status != 200:
@@ -73,4 +74,4 @@ class OpenAI:
             raise MalformedError("the model's server answered something that is not a chat completion") from None
         if not (isinstance(text, str) and isinstance(finish, str)):
             raise MalformedError("the model's server answered something that is not a chat completion")
-        return Parsed(text, stated_model(body), _STOP_REASON.get(finish, finish), usage)
+        return Parsed((TextBlock(text=text),), stated_model(body), _STOP_REASON.get(finish, finish), usage)

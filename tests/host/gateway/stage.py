@@ -14,6 +14,7 @@ from imperal_host.gateway.addresses import Address, AddressGuard
 from imperal_host.gateway.binding import BindingDraft
 from imperal_host.gateway.egress import Egress
 from imperal_host.gateway.gateway import Gateway
+from imperal_host.gateway.planning import Planner
 from imperal_host.gateway.providers.vendors import BUILT_IN
 from imperal_host.gateway.store import Bindings, Layers
 from imperal_host.ledger.ledger import Appender, Ledger
@@ -91,10 +92,8 @@ class Stage:
     def gateway(self, *, budget: int | None = None, local: bool = False, ledger: Appender | None = None) -> Gateway:
         self.account = Account(self.ledger, budget)
         return Gateway(
-            self.bindings,
-            self.layers,
+            self.planner(local=local),
             self.vault,
-            self.vendors,
             LocalServer() if local else None,
             Egress(self.transport, self.guard, seconds_max=10, bytes_max=100_000, resolver=self._resolve),
             PRICES,
@@ -102,6 +101,9 @@ class Stage:
             ledger or self.ledger,
             self.clock,
         )
+
+    def planner(self, *, local: bool = False) -> Planner:
+        return Planner(self.bindings, self.layers, self.vendors, LOCAL_MODEL if local else None)
 
     async def _resolve(self, host: str, port: int) -> list[Address]:
         return [ip_address(self.names[host])]

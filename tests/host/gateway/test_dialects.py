@@ -18,7 +18,7 @@ from openai.types.completion_usage import PromptTokensDetails
 from pydantic import TypeAdapter
 
 from imperal_host.gateway.providers.anthropic import Anthropic
-from imperal_host.gateway.providers.base import Provider, Reply
+from imperal_host.gateway.providers.base import ModelCall, Provider, Reply
 from imperal_host.gateway.providers.openai import OpenAI
 from imperal_host.gateway.providers.vendors import BUILT_IN
 from imperal_sdk.llm import LlmRequest, Message, Parameters, TextBlock, Usage
@@ -67,7 +67,7 @@ def built(dialect: Provider, request: LlmRequest, model: str, said: dict[str, An
     """As the gateway does it: what the model takes, the dialect's defaults beneath."""
     values = {**dialect.defaults(model).said(), **said}
     accepted = {name: value for name, value in values.items() if name in dialect.accepts(model)}
-    return body_of(dialect.build(request, model, "https://api.example.org/v1", accepted))
+    return body_of(dialect.build(ModelCall(request, model, "https://api.example.org/v1", accepted)))
 
 
 @given(request=REQUESTS, said=SAID, model=st.sampled_from(["gpt-4o", "o3-mini", "llama3", "gpt-5"]))
@@ -132,7 +132,7 @@ def test_a_reasoning_model_is_sent_an_output_bound_and_no_sampling(
     ],
 )
 def test_the_address_is(vendor: str, base_url: str, expected: str) -> None:
-    request = VENDORS[vendor].dialect.build(REQUEST, "m", base_url, {})
+    request = VENDORS[vendor].dialect.build(ModelCall(REQUEST, "m", base_url, {}))
     assert (request.method, str(request.url)) == ("POST", expected)
     assert request.headers["content-type"] == "application/json"
 
@@ -142,9 +142,12 @@ def test_a_dialect_says_where_the_key_goes_and_puts_none_there() -> None:
     assert (openai.key_header, openai.key_format) == ("authorization", "Bearer {}")
     assert (anthropic.key_header, anthropic.key_format) == ("x-api-key", "{}")
     for dialect in (openai, anthropic):
-        headers = dialect.build(REQUEST, "m", "https://api.example.org", {}).headers
+        headers = dialect.build(ModelCall(REQUEST, "m", "https://api.example.org", {})).headers
         assert not {"authorization", "x-api-key"} & set(headers)
-    assert anthropic.build(REQUEST, "m", "https://a.example.org", {}).headers["anthropic-version"] == "2023-06-01"
+    assert (
+        anthropic.build(ModelCall(REQUEST, "m", "https://a.example.org", {})).headers["anthropic-version"]
+        == "2023-06-01"
+    )
 
 
 def chat(content: str | None, finish: Any, usage: CompletionUsage | None = None) -> bytes:

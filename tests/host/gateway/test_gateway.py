@@ -340,11 +340,11 @@ async def test_what_the_admin_set_is_what_is_sent_and_the_answer_says_so(stage: 
 async def test_explaining_decides_everything_and_sends_and_writes_nothing(stage: Stage, database_file: Path) -> None:
     await stage.bindings.put(PLATFORM, PLATFORM_DRAFT)
     await stage.layers.put(LayerKey(), Parameters(temperature=0.0, seed=1))
-    told = await stage.gateway(budget=0).explain(principal(), "summarizer", "draft")
+    told = await stage.planner().explain(principal(), "summarizer", "draft")
     assert told.target.model == "platform-model"
     assert told.resolved.values == {"temperature": 0.0, "max_tokens": 1024}
     assert told.resolved.provenance["max_tokens"].layer == "provider default"
-    assert (stage.transport.requests, rows(database_file), stage.held()) == ([], [], 0)
+    assert (stage.transport.requests, rows(database_file)) == ([], [])
 
 
 async def test_a_change_holds_from_the_next_call_on(stage: Stage) -> None:
