@@ -11,6 +11,7 @@ import uvloop
 from imperal_host import log
 from tests.benchmarks import crowd, dispatch, echo, idle, report, start
 from tests.benchmarks.measure import FULL, QUICK
+from tests.benchmarks.proxies import run as proxies
 from tests.benchmarks.report import Row
 from tests.benchmarks.world import World, world
 
@@ -21,6 +22,7 @@ GROUPS: dict[str, Callable[[World], Awaitable[list[Row]]]] = {
     "memory": idle.run,
     "dispatch": dispatch.run,
     "crowd": crowd.run,
+    "proxies": proxies.run,
 }
 
 
