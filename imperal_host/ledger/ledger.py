@@ -52,11 +52,11 @@ class Ledger:
         return await self._database.read(lambda t: store.of_call(t, call))
 
     async def latest(self, limit: int, tenant: TenantId | None = None) -> list[Entry]:
-        return await self._database.read(lambda t: store.latest(t, limit, tenant))
+        return await self._database.scan(lambda t: store.latest(t, limit, tenant))
 
     async def spent_nano_usd(self, tenant: TenantId, user: UserId) -> int:
-        return await self._database.read(lambda t: store.spent(t, tenant, user))
+        return await self._database.scan(lambda t: store.spent(t, tenant, user))
 
     async def verify(self, progress: Callable[[int], None] = lambda _: None) -> Report:
         """Recompute every chain. Reads one consistent state."""
-        return await self._database.read(lambda t: verify_chain(store.heads(t), store.walk(t), progress))
+        return await self._database.scan(lambda t: verify_chain(store.heads(t), store.walk(t), progress))

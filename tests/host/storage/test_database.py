@@ -197,7 +197,7 @@ async def test_two_databases_on_one_file_take_turns_and_see_each_other(database:
     other.close()
 
 
-async def test_a_read_sees_one_consistent_state_while_another_database_writes(
+async def test_a_scan_sees_one_consistent_state_while_another_database_writes(
     database: Database, database_file: Path
 ) -> None:
     reading, written = threading.Event(), threading.Event()
@@ -209,7 +209,7 @@ async def test_a_read_sees_one_consistent_state_while_another_database_writes(
         return before, len(transaction.rows("select 1 from head"))
 
     other = Database.open(database_file)
-    look = asyncio.ensure_future(database.read(look_twice))
+    look = asyncio.ensure_future(database.scan(look_twice))
     await asyncio.to_thread(reading.wait, 10)
     await put_head(other, "acme")
     written.set()
