@@ -75,13 +75,19 @@ class Database:
     batches, because a way to a thread and back costs more than most of them.
     """
 
-    def __init__(self, writer: apsw.Connection, reader: apsw.Connection) -> None:
+    def __init__(self, file: Path, writer: apsw.Connection, reader: apsw.Connection) -> None:
+        self.file = file
+        # What has been put there is done once the connections are closed.
+        self.at_close = ExitStack()
+        # What must hold on a connection that takes the place of one that failed.
+        self.check_reopened: Callable[[Transaction], object] = lambda _: None
         self._connection = writer
         self._reader = reader
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="database-writes")
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="database-reads")
         self._reads: Batches[Callable[[Transaction], Any], Any] = Batches(self._start_reads, _READS_MAX)
         self._appends: list[Batches[Any, Any]] = []
+        self._is_doubtful = False
 
     @classmethod
     def open(cls, file: Path) -> "Database":
@@ -99,7 +105,7 @@ class Database:
             reader = undo.enter_context(closing(_connect(file)))
             reader.execute("pragma query_only = on")
             undo.pop_all()
-        return cls(writer, reader)
+        return cls(file, writer, reader)
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """``work`` sees one consistent state, as new as the last write that has returned, and changes nothing."""
@@ -121,10 +127,27 @@ class Database:
 
     def _start_write(self, work: Callable[[Transaction], T]) -> Unstoppable[T]:
         def run() -> T:
-            with _using_errors(), _transaction(self._connection, "begin immediate") as transaction:
-                return work(transaction)
+            with _using_errors():
+                self._check_again()
+                try:
+                    with _transaction(self._connection, "begin immediate") as transaction:
+                        return work(transaction)
+                except apsw.IOError:
+                    # What the disk holds is not known now. A second try on the same connection could report as
+                    # written what is not (the kernel tells of a failed sync once): begin anew from the file.
+                    self._is_doubtful = True
+                    raise
 
         return _start(self._writing, run)
+
+    def _check_again(self) -> None:
+        """After a failed write or sync nothing is written until a new connection has found the data whole."""
+        if self._is_doubtful:
+            self._connection.close()
+            self._connection = _connect(self.file)
+            with _transaction(self._connection, "begin immediate") as transaction:
+                self.check_reopened(transaction)
+            self._is_doubtful = False
 
     def _start_reads(self, works: list[Callable[[Transaction], Any]]) -> Unstoppable[list[Any]]:
         def run() -> list[Any]:
@@ -141,6 +164,7 @@ class Database:
             thread.shutdown(wait=True)
         self._reader.close()
         self._connection.close()
+        self.at_close.close()
 
 
 def _connect(file: Path) -> apsw.Connection:
