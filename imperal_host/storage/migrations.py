@@ -132,7 +132,8 @@ insert into open_intent select call_id, tenant, 0 from entry i where kind = 'int
 
 alter table entry add column boot integer not null default 0;
 drop index entry_of_user;
-create index entry_of_user on entry (tenant, user, kind, cost_nano_usd) where kind in ('outcome', 'unresolved', 'correction');
+create index entry_of_user on entry (tenant, user, kind, cost_nano_usd)
+    where kind in ('outcome', 'unresolved', 'correction');
 
 create trigger entry_opens after insert on entry when new.kind = 'intent' begin
     insert into open_intent values (new.call_id, new.tenant, new.boot);

@@ -81,11 +81,7 @@ def open_note(note: str, key: VerifierKey) -> str:
     if not separator or not signatures:
         raise NotProvenError("the note is not signed")
     text += "\n"
-    for line in signatures[:-1].split("\n"):
-        name, _, encoded = line.removeprefix(_DASH).partition(" ")
-        raw = _decoded(encoded)
-        if not line.startswith(_DASH) or not is_key_name(name) or raw is None or len(raw) < 5:
-            raise NotProvenError("a line of the note's signatures is not one")
+    for name, raw in [_signature(line) for line in signatures[:-1].split("\n")]:
         if name == key.name and raw[:4] == key.id:
             try:
                 Ed25519PublicKey.from_public_bytes(key.public).verify(raw[4:], text.encode())
@@ -93,6 +89,14 @@ def open_note(note: str, key: VerifierKey) -> str:
                 raise NotProvenError(f"the signature of {key.name} is false") from None
             return text
     raise NotProvenError(f"the note is not signed by {key.name} with the key {key.id.hex()}")
+
+
+def _signature(line: str) -> tuple[str, bytes]:
+    name, _, encoded = line.removeprefix(_DASH).partition(" ")
+    raw = _decoded(encoded)
+    if not line.startswith(_DASH) or not is_key_name(name) or raw is None or len(raw) < 5:
+        raise NotProvenError("a line of the note's signatures is not one")
+    return name, raw
 
 
 def open_checkpoint(note: str, key: VerifierKey) -> Checkpoint:
