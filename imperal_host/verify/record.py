@@ -11,6 +11,7 @@ from imperal_host.verify.rows import FINDINGS_MAX, Calls, Finding, Report, canon
 
 HEADS = "(heads)"  # where a finding stands that is about no tenant's row; no tenant can bear this name
 _COLUMNS = ("tenant", "index", "call_id", "parent", "kind", "at_milliseconds", "user", "cost_nano_usd", "boot")
+_NEVER = 1 << 62
 Columns = tuple[Any, ...]  # in the order of _COLUMNS, then the stored hash
 Row = tuple[bytes, Columns | None]  # the bytes, and what stands beside them if they are a database's
 
@@ -81,13 +82,14 @@ def verify_record(
     reading = _Reading(log)
     reading.read(rows)
     findings = tuple(chain(log.findings, reading.findings))[:FINDINGS_MAX]
-    return Report(reading.rows, reading.tenants, reading.calls.open, findings, newest.size, bool(kept))
+    return Report(reading.rows, reading.tenants, reading.open_intents, findings, newest.size, bool(kept))
 
 
 class _Reading:
     def __init__(self, log: Heads) -> None:
         self.rows = 0
         self.tenants = 0
+        self.open_intents = 0
         self.calls = Calls()
         self.findings: list[Finding] = []
         self._unread = log.of
@@ -95,6 +97,7 @@ class _Reading:
         self._tenant = ""
         self._heads: list[Head] = []
         self._at = 0
+        self._next_size = _NEVER
         self._agrees = True
 
     def read(self, rows: Iterable[Row]) -> None:
@@ -111,14 +114,15 @@ class _Reading:
         self.tenants += 1
         self._tenant, self._tree, self._at, self._agrees = tenant, Range(), 0, True
         self._heads = self._unread.pop(tenant, [])
+        self._next_size = self._heads[0].size if self._heads else _NEVER
+        self.calls = Calls()
 
     def _row(self, body: bytes, columns: Columns | None) -> None:
         content = content_of(body)
-        is_row = isinstance(content, dict) and type(content.get("tenant")) is str and type(content.get("index")) is int
         if columns is not None:
             tenant, index = columns[:2]
-        elif is_row:
-            tenant, index = content["tenant"], content["index"]  # type: ignore[index]
+        elif isinstance(content, dict):
+            tenant, index = content["tenant"], content["index"]
         else:
             tenant, index = self._tenant, self._tree.size
         if tenant != self._tenant or not self.tenants:
@@ -130,16 +134,17 @@ class _Reading:
             self._find(tenant, index, gap)
         leaf = leaf_hash(body)
         self._tree.append(leaf)
-        self._check_head(tenant, index)
-        if isinstance(content, str) or not is_row:
-            self._find(tenant, index, content if isinstance(content, str) else "the bytes are not a row")
+        if size + 1 >= self._next_size:
+            self._check_heads(tenant, index)
+        if isinstance(content, str):
+            self._find(tenant, index, content)
             return
         if columns is not None:
             self._check_columns(content, leaf, columns)
         if problem := self.calls.problem_of(content):
             self._find(tenant, index, problem)
 
-    def _check_head(self, tenant: str, index: int) -> None:
+    def _check_heads(self, tenant: str, index: int) -> None:
         at = self._at
         while at < len(self._heads) and self._heads[at].size <= self._tree.size:
             is_signed = self._heads[at].size != self._tree.size or self._heads[at].root == self._tree.root
@@ -149,11 +154,12 @@ class _Reading:
                 self._find(tenant, index, f"rows {before} to {index} are not those that were signed")
             at += 1
         self._at = at
+        self._next_size = self._heads[at].size if at < len(self._heads) else _NEVER
 
     def _check_columns(self, content: dict[str, object], leaf: bytes, columns: Columns) -> None:
-        for name, value in zip(_COLUMNS, columns, strict=False):
-            said = content.get(name, 0) if name == "boot" else content.get(name)
-            if said != value:
+        said = (*map(content.get, _COLUMNS[:-1]), content.get("boot", 0))
+        if said != columns[:-1]:
+            for name in (name for name, a, b in zip(_COLUMNS, said, columns, strict=False) if a != b):
                 self._find(self._tenant, self._tree.size - 1, f"column {name} differs from the row's bytes")
         if columns[-1] != leaf:
             self._find(self._tenant, self._tree.size - 1, "the row was changed: its bytes do not give its hash")
@@ -162,6 +168,7 @@ class _Reading:
         if not self.tenants:
             return
         signed, there = self._heads[-1].size if self._heads else 0, self._tree.size
+        self.open_intents += self.calls.open
         if there < signed:
             self._find(self._tenant, there, f"the tail is cut off: {there} rows, and {signed} were signed")
         elif there > signed:

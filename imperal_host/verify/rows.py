@@ -18,7 +18,6 @@ _NEXT = {
     ("", "config-op"): "operation",
 }
 KINDS = frozenset(kind for _, kind in _NEXT)
-_NO_KIND = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,23 +62,27 @@ def content_of(body: bytes) -> dict[str, Any] | str:
         return "the bytes are not a row"
     if type(content) is not dict or content.get("format") not in FORMATS:
         return "the bytes are not a row"
+    if type(content.get("tenant")) is not str or type(content.get("index")) is not int:
+        return "the bytes are not a row"
     return content
 
 
 class Calls:
-    """The life of every call: each row is asked whether it may come now."""
+    """The lives of a tenant's calls: each row is asked whether it may come now."""
 
     def __init__(self) -> None:
-        self._states: dict[tuple[Any, Any], str] = {}
+        self._states: dict[Any, str] = {}
         self.open = 0
 
     def problem_of(self, content: dict[str, Any]) -> str:
         """Empty if it may."""
-        kind, call = content.get("kind", _NO_KIND), (content.get("tenant"), content.get("call_id"))
+        kind, call = content.get("kind"), content.get("call_id")
+        if type(kind) is not str or type(call) is not str:
+            return "the row names no call, or no kind"
         state = self._states.get(call, "")
         following = _NEXT.get((state, kind))
         if following is None:
-            return _refusal(state, kind, call[1])
+            return _refusal(state, kind, call)
         self._states[call] = following
         if kind == "intent":
             self.open += 1
@@ -88,9 +91,9 @@ class Calls:
         return ""
 
 
-def _refusal(state: str, kind: Any, call: Any) -> str:
+def _refusal(state: str, kind: str, call: str) -> str:
     if kind not in KINDS:
-        return f"a row of no known kind: {str(kind)[:40]}"
+        return f"a row of no known kind: {kind[:40]}"
     if not state:
         return f"{'a' if kind == 'correction' else 'an'} {kind} without an intent: call {call}"
     return f"no {kind} may follow: call {call} is {state}"
