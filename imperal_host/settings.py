@@ -18,6 +18,11 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(default_factory=lambda: platformdirs.user_data_path(_APP))
     kek_file: Path = Field(default_factory=lambda: platformdirs.user_config_path(_APP) / "kek")
+    # The key that the ledger is signed with; beside the KEK if it is not named.
+    ledger_key_file: Path | None = None
+    # Where signed checkpoints are kept so that putting back an older ledger is noticed: a file, or an address.
+    witness_file: Path | None = None
+    witness_url: str | None = None
     cache_dir: Path = Field(default_factory=lambda: platformdirs.user_cache_path(_APP))
     extensions_dir: DirectoryPath | None = None
     # Watch the files below extensions_dir while serving, and load anew what changes.
@@ -65,6 +70,10 @@ class Settings(BaseSettings):
     @property
     def database_file(self) -> Path:
         return self.data_dir / "host.sqlite3"
+
+    @property
+    def signing_key_file(self) -> Path:
+        return self.ledger_key_file or self.kek_file.with_name(self.kek_file.name + "-ledger")
 
     @property
     def installed_dir(self) -> Path:

@@ -71,8 +71,9 @@ class Gateway:
     async def _attempt(self, scope: Scope, request: LlmRequest, target: Target) -> Completion | UpstreamError:
         """One target: held, on record, sent, settled, on record again. An upstream's failure is returned."""
         resolved = await self._planner.parameters(target, scope.extension, request.purpose, request.parameters)
-        attempt = _Attempt(CallId(new_id(self._clock)), scope, request, target, resolved)
-        hold = await self._account.hold(scope.principal, self._most_it_may_cost(target, request, resolved))
+        most = self._most_it_may_cost(target, request, resolved)
+        attempt = _Attempt(CallId(new_id(self._clock)), scope, request, target, resolved, most)
+        hold = await self._account.hold(scope.principal, most)
         try:
             async with recorded(self._ledger, attempt.intent(), self._clock) as recording:
                 base_url, secret = await self._open(target)
@@ -134,6 +135,7 @@ class _Attempt:
     request: LlmRequest
     target: Target
     resolved: Resolved
+    hold_nano_usd: int
 
     def intent(self) -> Event:
         layers: dict[str, Json] = {
@@ -148,6 +150,7 @@ class _Attempt:
             "is_byollm": self.target.is_byollm,
             "binding_version": self.target.binding.version if self.target.binding else 0,
             "parameter_layers": layers,
+            "hold_nano_usd": self.hold_nano_usd,
         }
         return Event("intent", "llm", self.id, self.scope, details, parent=self.scope.call)
 

@@ -146,7 +146,9 @@ class Kernel:
         call_id = CallId(new_id(self._clock))
         scope = Scope(call_id, principal, handle.manifest.app_id, handle.manifest.version, function.name)
         broker = CallBroker(scope, granted(handle.manifest), self._gateway, progress)
-        intent = Event("intent", "call", call_id, scope, {"action_type": function.action_type})
+        intent = Event(
+            "intent", "call", call_id, scope, {"action_type": function.action_type}, arguments=call.arguments
+        )
         try:
             async with recorded(self._ledger, intent, self._clock) as recording:
                 recording.details["confirmed"] = call.confirmed

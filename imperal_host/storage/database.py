@@ -75,13 +75,19 @@ class Database:
     costs many times what it does. A ``scan`` may take long and is done in a thread.
     """
 
-    def __init__(self, writer: apsw.Connection, reader: apsw.Connection, scanner: apsw.Connection) -> None:
+    def __init__(self, file: Path, writer: apsw.Connection, reader: apsw.Connection, scanner: apsw.Connection) -> None:
+        self.file = file
+        # What has been put there is done once the connections are closed.
+        self.at_close = ExitStack()
+        # What must hold on a connection that takes the place of one that failed.
+        self.check_reopened: Callable[[Transaction], object] = lambda _: None
         self._connection = writer
         self._reader = reader
         self._scanner = scanner
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="database-writes")
         self._scanning = ThreadPoolExecutor(1, thread_name_prefix="database-scans")
         self._appends: list[Batches[Any, Any]] = []
+        self._is_doubtful = False
 
     @classmethod
     def open(cls, file: Path) -> "Database":
@@ -100,7 +106,7 @@ class Database:
             for reader in readers:
                 reader.execute("pragma query_only = on")
             undo.pop_all()
-        return cls(writer, *readers)
+        return cls(file, writer, *readers)
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """``work`` sees one consistent state, as new as the last write that has returned, and changes nothing."""
@@ -131,10 +137,27 @@ class Database:
 
     def _start_write(self, work: Callable[[Transaction], T]) -> Unstoppable[T]:
         def run() -> T:
-            with _using_errors(), _transaction(self._connection, "begin immediate") as transaction:
-                return work(transaction)
+            with _using_errors():
+                self._check_again()
+                try:
+                    with _transaction(self._connection, "begin immediate") as transaction:
+                        return work(transaction)
+                except apsw.IOError:
+                    # What the disk holds is not known now. A second try on the same connection could report as
+                    # written what is not (the kernel tells of a failed sync once): begin anew from the file.
+                    self._is_doubtful = True
+                    raise
 
         return _start(self._writing, run)
+
+    def _check_again(self) -> None:
+        """After a failed write or sync nothing is written until a new connection has found the data whole."""
+        if self._is_doubtful:
+            self._connection.close()
+            self._connection = _connect(self.file)
+            with _transaction(self._connection, "begin immediate") as transaction:
+                self.check_reopened(transaction)
+            self._is_doubtful = False
 
     def close(self) -> None:
         """What was asked before is done first."""
@@ -144,6 +167,7 @@ class Database:
             thread.shutdown(wait=True)
         for connection in (self._reader, self._scanner, self._connection):
             connection.close()
+        self.at_close.close()
 
 
 def _connect(file: Path) -> apsw.Connection:

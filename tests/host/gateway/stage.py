@@ -22,7 +22,7 @@ from imperal_host.storage.database import Database
 from imperal_host.vault.keyring import FileKek
 from imperal_host.vault.secret import Secret
 from imperal_host.vault.store import Vault
-from tests.host.conftest import FixedClock
+from tests.host.conftest import SIGNER, FixedClock
 
 OWN_KEY, PLATFORM_KEY = "sk-own-0123456789abcdefghijklmnop", "sk-platform-0123456789abcdefghij"
 OWN = BindingDraft("openai", "own-model", api_key=OWN_KEY)
@@ -84,7 +84,7 @@ class Stage:
         self.guard = AddressGuard()
         self.bindings = Bindings(database, self.vault.view, self.vendors, self.guard, self.clock)
         self.layers = Layers(database, self.clock)
-        self.ledger = Ledger(database, self.clock)
+        self.ledger = Ledger(database, self.clock, SIGNER)
         self.transport = ScriptedTransport()
         self.names = {"api.openai.com": "8.8.8.8", "api.anthropic.com": "1.1.1.1", "127.0.0.1": "127.0.0.1"}
         self.account: Account | None = None

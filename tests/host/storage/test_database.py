@@ -14,7 +14,18 @@ from tests.host.conftest import NOBODY, bytes_on_disk, run_as_nobody, sql, turns
 
 TABLES = {
     *("token", "tenant_key", "secret", "key_check", "binding"),
-    *("parameter_layer", "entry", "head", "schema_version"),
+    *(
+        "parameter_layer",
+        "entry",
+        "head",
+        "schema_version",
+        "tree",
+        "node",
+        "tenant_head",
+        "checkpoint",
+        "boot",
+        "open_intent",
+    ),
 }
 
 OPEN_AND_TELL = """
@@ -70,7 +81,8 @@ def test_an_older_file_is_brought_up_to_date_and_keeps_its_rows(database_file: P
 
 async def test_what_a_user_has_spent_is_read_from_an_index_alone(database: Database) -> None:
     """It is asked before each platform call: it must not read the rows themselves."""
-    question = "select sum(cost_nano_usd) from entry where tenant = ? and user = ? and kind = 'outcome'"
+    question = "select sum(cost_nano_usd) from entry where tenant = ? and user = ?"
+    question += " and kind in ('outcome', 'unresolved', 'correction')"
     plan = await database.read(lambda t: t.rows(f"explain query plan {question}", ("acme", "ada")))
     assert "USING COVERING INDEX entry_of_user" in plan[0][3]
 
