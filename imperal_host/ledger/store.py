@@ -15,7 +15,7 @@ from imperal_host.verify.merkle import leaf_hash
 
 _COLUMNS = 'tenant, "index", call_id, parent, kind, at_milliseconds, user, cost_nano_usd, boot, body, hash'
 _SELECT = f"select {_COLUMNS} from entry"
-_ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _COSTS = "kind in ('outcome', 'unresolved', 'correction')"  # word for word as in the index entry_of_user
 _PAGE = 1_000
 
@@ -91,8 +91,8 @@ def _append(transaction: Transaction, signer: Signer, rows: Sequence[Told]) -> l
         growing.append(principal.tenant, leaf)
         receipts.append(Receipt(principal.tenant, index, leaf.hex()))
         values += (principal.tenant, index, event.call, event.parent, event.kind, at_milliseconds)
-        values += (principal.user, event.cost_nano_usd, boot, body, leaf)
-    transaction.run(f"insert into entry ({_COLUMNS}) values {_ROW}{f', {_ROW}' * (len(rows) - 1)}", values)
+        values += (principal.user, event.cost_nano_usd, boot, body, leaf, growing.head_of(principal.tenant))
+    transaction.run(f"insert into entry ({_COLUMNS}, head) values {_ROW}{f', {_ROW}' * (len(rows) - 1)}", values)
     growing.sign(signer)
     return receipts
 
