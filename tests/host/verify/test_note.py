@@ -15,7 +15,7 @@ EXAMPLE = (
     "\N{EM DASH} example.com/foo Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu"
     "72IneyaQM=\n"
 )
-# https://pkg.go.dev/golang.org/x/mod/sumdb/note, its example
+# The documentation of Go's package sumdb/note: the example of a signed note and its key
 GO_KEY = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
 GO_TEXT = "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n"
 GO_NOTE = (
