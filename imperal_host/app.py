@@ -78,9 +78,9 @@ async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
     clock = SystemClock()
     database = Database.open(settings.database_file)
     try:
+        vault = Vault(database, await open_keyring(database, settings.kek_file, settings.data_dir))
         ledger = Ledger(database, clock, await _signer(database, settings), _witness(settings))
         await ledger.begin()
-        vault = Vault(database, await open_keyring(database, settings.kek_file, settings.data_dir))
         catalog = Catalog()
         catalog.load_host_plugins()
         vendors = _vendors(catalog)

@@ -229,9 +229,9 @@ def _verify(t: Transaction, key: VerifierKey, kept: list[Checkpoint], progress: 
 
 
 def _rows(t: Transaction, progress: Callable[[int], None]) -> Iterator[tuple[bytes, tuple[object, ...]]]:
-    for number, entry in enumerate(store.walk(t), 1):
+    for number, row in enumerate(store.walk(t), 1):
         progress(number)
-        yield entry.body, entry.columns
+        yield row
 
 
 def _export(t: Transaction, write: Callable[[bytes], object]) -> None:
@@ -240,5 +240,5 @@ def _export(t: Transaction, write: Callable[[bytes], object]) -> None:
     write(export.header(heads, row[0] if row else 0, trees.checkpoint(t)) + b"\n")
     for head in trees.heads(t):
         write(head.body + b"\n")
-    for entry in store.walk(t):
-        write(entry.body + b"\n")
+    for body, _ in store.walk(t):
+        write(body + b"\n")

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from imperal_host.errors import HostError
 from imperal_host.ledger.witness import Witness
 from imperal_host.log import logger
 
@@ -40,11 +41,10 @@ class Publishing:
 
     async def _publish(self) -> None:
         assert self._witness is not None
-        note = await self._newest()
-        if note is None or note == self._published:
-            return
         try:
-            await asyncio.to_thread(self._witness.publish, note)
-            self._published = note
-        except OSError as error:
-            self._log.warning("witness.unreachable", error=str(error))
+            note = await self._newest()
+            if note is not None and note != self._published:
+                await asyncio.to_thread(self._witness.publish, note)
+                self._published = note
+        except (OSError, HostError, RuntimeError) as error:  # the last: the database was closed meanwhile
+            self._log.warning("witness.not_told", error=str(error))

@@ -14,8 +14,9 @@ from imperal_host.storage.database import Row, Transaction, Value
 from imperal_host.verify.merkle import leaf_hash
 
 _COLUMNS = 'tenant, "index", call_id, parent, kind, at_milliseconds, user, cost_nano_usd, boot, body, hash'
+_COMPARED = 'tenant, "index", call_id, parent, kind, at_milliseconds, user, cost_nano_usd, boot, hash'
 _SELECT = f"select {_COLUMNS} from entry"
-_ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _COSTS = "kind in ('outcome', 'unresolved', 'correction')"  # word for word as in the index entry_of_user
 _PAGE = 1_000
 
@@ -43,12 +44,6 @@ class Entry:
     boot: int
     body: bytes
     hash: bytes
-
-    @property
-    def columns(self) -> tuple[object, ...]:
-        """All but the bytes, in the order in which ``verify`` compares them."""
-        named = (self.tenant, self.index, self.call_id, self.parent, self.kind, self.at_milliseconds, self.user)
-        return (*named, self.cost_nano_usd, self.boot, self.hash)
 
     @property
     def content(self) -> dict[str, Any]:
@@ -91,8 +86,8 @@ def _append(transaction: Transaction, signer: Signer, rows: Sequence[Told]) -> l
         growing.append(principal.tenant, leaf)
         receipts.append(Receipt(principal.tenant, index, leaf.hex()))
         values += (principal.tenant, index, event.call, event.parent, event.kind, at_milliseconds)
-        values += (principal.user, event.cost_nano_usd, boot, body, leaf)
-    transaction.run(f"insert into entry ({_COLUMNS}) values {_ROW}{f', {_ROW}' * (len(rows) - 1)}", values)
+        values += (principal.user, event.cost_nano_usd, boot, body, leaf, growing.head_of(principal.tenant))
+    transaction.run(f"insert into entry ({_COLUMNS}, head) values {_ROW}{f', {_ROW}' * (len(rows) - 1)}", values)
     growing.sign(signer)
     return receipts
 
@@ -136,16 +131,14 @@ def left_open(transaction: Transaction, boots: Sequence[int], limit: int) -> lis
     return [_entry(row) for row in rows]
 
 
-def walk(transaction: Transaction) -> Iterator[Entry]:
-    """Every row, by tenant and index, a page at a time."""
+def walk(transaction: Transaction) -> Iterator[tuple[bytes, Row]]:
+    """Every row, by tenant and index, a page at a time: its bytes, and the columns that verification compares."""
     after: tuple[str, int] = ("", -1)
-    while rows := transaction.rows(
-        _SELECT + ' where (tenant, "index") > (?, ?) order by tenant, "index" limit ?', (*after, _PAGE)
-    ):
+    where = 'where (tenant, "index") > (?, ?) order by tenant, "index" limit ?'
+    while rows := transaction.rows(f"select body, {_COMPARED} from entry {where}", (*after, _PAGE)):
         for row in rows:
-            entry = _entry(row)
-            after = (entry.tenant, entry.index)
-            yield entry
+            yield row[0], row[1:]
+        after = rows[-1][1:3]
 
 
 def _entry(row: Row) -> Entry:

@@ -27,11 +27,17 @@ class Growing:
             f"select name, size, peaks from tree where name in (?{', ?' * (len(names) - 1)})", names
         )
         self._trees = {name: Range() for name in names} | {name: Range(size, _split(p)) for name, size, p in rows}
+        self._heads = {name: self._trees[HEADS].size + at for at, name in enumerate(names[1:])}
         self._kept: list[tuple[str, Kept]] = []
 
     def size_of(self, name: str) -> int:
         size: int = self._trees[name].size
         return size
+
+    def head_of(self, name: str) -> int:
+        """Where in the heads log the head will stand that covers what is appended now."""
+        index: int = self._heads[name]
+        return index
 
     def append(self, name: str, leaf: bytes) -> None:
         self._kept += ((name, kept) for kept in append(self._trees[name], leaf))
@@ -43,14 +49,14 @@ class Growing:
         first = log.size
         for head in heads:
             self.append(HEADS, head.leaf)
-        leaves = [(first + at, head.tenant, head.size, head.root) for at, head in enumerate(heads)]
+        note = signer.checkpoint(log.size, log.root)
+        notes = [*[None] * (len(heads) - 1), note]
+        leaves = [(first + at, head.tenant, head.size, head.root, notes[at]) for at, head in enumerate(heads)]
         _insert(self._transaction, "insert into tenant_head", leaves)
         grown = [(name, tree.size, b"".join(tree.peaks)) for name, tree in self._trees.items()]
         _insert(self._transaction, "insert or replace into tree", grown)
         nodes = [(name, kept.level, kept.index, kept.hash) for name, kept in self._kept]
         _insert(self._transaction, "insert into node", nodes)
-        note = signer.checkpoint(log.size, log.root)
-        self._transaction.run("insert into checkpoint values (?, ?)", (log.size, note))
 
 
 def heads(transaction: Transaction) -> Iterator[Head]:
@@ -63,7 +69,7 @@ def heads(transaction: Transaction) -> Iterator[Head]:
 
 def checkpoint(transaction: Transaction) -> str | None:
     """The newest one."""
-    row = transaction.row("select note from checkpoint order by size desc limit 1")
+    row = transaction.row('select note from tenant_head where note is not null order by "index" desc limit 1')
     return row[0] if row else None
 
 
@@ -73,18 +79,20 @@ def log_size(transaction: Transaction) -> int:
 
 def receipt(transaction: Transaction, tenant: str, index: int) -> Bundle:
     """Of a row that is there, by the checkpoint of the commit that it came with: such proofs are the shortest."""
-    body = transaction.row('select body from entry where tenant = ? and "index" = ?', (tenant, index))
-    head = transaction.row(
-        'select "index", size from tenant_head where tenant = ? and size > ? order by size limit 1', (tenant, index)
+    row = transaction.row('select body, head from entry where tenant = ? and "index" = ?', (tenant, index))
+    if row is None:
+        raise NotFoundError(f"there is no row {index} of tenant {tenant}")
+    body, at = row
+    head = transaction.row('select tenant, size from tenant_head where "index" = ?', (at,))
+    signed = transaction.row(
+        'select "index" + 1, note from tenant_head where "index" >= ? and note is not null order by "index" limit 1',
+        (at,),
     )
-    if body is None or head is None:
-        raise NotFoundError(f"there is no signed row {index} of tenant {tenant}")
-    at, size = head
-    signed = transaction.row("select size, note from checkpoint where size > ? order by size limit 1", (at,))
-    if signed is None:
-        raise IntegrityError("the heads log is not signed to its end; run: imperal-host ledger verify")
+    if head is None or head[0] != tenant or head[1] <= index or signed is None:
+        raise IntegrityError(f"row {index} of tenant {tenant} is not signed; run: imperal-host ledger verify")
+    size = head[1]
     return Bundle(
-        body[0],
+        body,
         size,
         _path(transaction, tenant, inclusion_spans(index, size)),
         at,
@@ -150,6 +158,7 @@ def adopt_chains(transaction: Transaction, signer: Signer) -> None:
                 if leaf[0] != index:
                     raise IntegrityError(f"row {index} of tenant {tenant} is missing; restore the ledger from a backup")
                 growing.append(tenant, leaf[1])
+            transaction.run("update entry set head = ? where tenant = ?", (growing.head_of(tenant), tenant))
             if growing.size_of(tenant) != size:
                 raise IntegrityError(f"tenant {tenant} has lost rows: {size} were written; restore from a backup")
         growing.sign(signer)

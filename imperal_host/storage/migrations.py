@@ -88,7 +88,9 @@ create index entry_of_user on entry (tenant, user, cost_nano_usd) where kind = '
 create index entry_of_parent on entry (parent) where parent is not null;
 """
 
-# Merkle trees in place of the chains: the ledger brings the rows of ``head`` over when it is first opened.
+# Merkle trees in place of the chains: the ledger brings the rows of ``head`` over when it is first opened. Each page
+# that a commit touches is written with it: the last head of a commit bears the checkpoint that is signed after it,
+# and a row says which head it came with, so that neither needs a table or an index of its own.
 _3_TREES = """
 create table tree (
     name text primary key,
@@ -108,13 +110,8 @@ create table tenant_head (
     "index" integer primary key,
     tenant text not null,
     size integer not null,
-    root blob not null
-) strict;
-create index tenant_head_of on tenant_head (tenant, size);
-
-create table checkpoint (
-    size integer primary key,
-    note text not null
+    root blob not null,
+    note text
 ) strict;
 
 create table boot (
@@ -131,6 +128,7 @@ insert into open_intent select call_id, tenant, 0 from entry i where kind = 'int
     and not exists (select 1 from entry o where o.call_id = i.call_id and o.kind = 'outcome');
 
 alter table entry add column boot integer not null default 0;
+alter table entry add column head integer not null default 0;
 drop index entry_of_user;
 create index entry_of_user on entry (tenant, user, kind, cost_nano_usd)
     where kind in ('outcome', 'unresolved', 'correction');

@@ -157,3 +157,9 @@ def test_a_lost_key_is_not_replaced(recorded: Command) -> None:
     recorded.kek_file.with_name("kek-ledger").unlink()
     assert "restore it" in error_of(recorded(*GREET))
     assert "IMPERAL_LEDGER_KEY_FILE" in error_of(recorded("ledger", "verify"))
+
+
+def test_a_key_beside_the_rows_it_signs_is_refused(command: Command) -> None:
+    beside = command.having(IMPERAL_LEDGER_KEY_FILE=command.data_dir / "key")
+    assert "IMPERAL_LEDGER_KEY_FILE elsewhere" in error_of(beside("token", "list"))
+    assert not (command.data_dir / "key").exists()

@@ -20,10 +20,10 @@ def problems(report: Report) -> str:
 
 def last_signed_again(database_file: Path) -> None:
     """What somebody can do who has the file and another key."""
-    ((size, _),) = sql(database_file, "select size, note from checkpoint order by size desc limit 1")
+    ((size, _),) = sql(database_file, 'select "index", note from tenant_head order by "index" desc limit 1')
     sql(
         database_file,
-        "update checkpoint set note = ? where size = ?",
+        'update tenant_head set note = ? where "index" = ?',
         Signer.generate().checkpoint(size, bytes(32)),
         size,
     )
@@ -43,11 +43,11 @@ ON_DISK = {
     "dropped row": ('delete from entry where "index" = 3', "rows 3 to 3 are missing"),
     "dropped tail": ('delete from entry where "index" > 3', "the tail is cut off: 4 rows, and 6 were signed"),
     "all rows dropped": ("delete from entry", "all 6 rows are missing"),
-    "dropped heads": ('delete from tenant_head where "index" > 3', "the heads log ends at 4"),
-    "all heads dropped": ("delete from tenant_head", "the heads log ends at 0"),
+    "dropped heads": ('delete from tenant_head where "index" > 3', "rows 4 to 5 are not signed"),
+    "all heads dropped": ("delete from tenant_head", "rows 0 to 5 are not signed"),
     "edited head": ('update tenant_head set root = zeroblob(32) where "index" = 1', "the heads log was rebuilt"),
-    "dropped signature": ("delete from checkpoint where size > 4", "heads 4 to 5 are not signed"),
-    "all signatures dropped": ("delete from checkpoint", "heads 0 to 5 are not signed"),
+    "dropped signature": ("update tenant_head set note = null where \"index\" > 3", "heads 4 to 5 are not signed"),
+    "all signatures dropped": ("update tenant_head set note = null", "heads 0 to 5 are not signed"),
     "another tenant": ("update entry set tenant = 'globex' where \"index\" = 3", "column tenant differs"),
     "a negative index": ('update entry set "index" = -1 where "index" = 0', "column index differs"),
     "an empty tenant": ("update entry set tenant = '' where \"index\" = 0", "column tenant differs"),
@@ -67,7 +67,7 @@ async def test_an_unsigned_row_is_found(filled: Filled, database_file: Path) -> 
     sql(
         database_file,
         'insert into entry select tenant, "index" + 4, call_id || 9, parent, kind, at_milliseconds, user,'
-        " cost_nano_usd, body, hash, boot from entry where kind = 'intent' and \"index\" = 0",
+        " cost_nano_usd, body, hash, boot, head from entry where kind = 'intent' and \"index\" = 0",
     )
     assert "rows 4 to 4 are not signed" in problems(await ledger.verify())
 

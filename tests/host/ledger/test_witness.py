@@ -70,9 +70,9 @@ async def test_an_older_or_another_ledger_is_not_opened(
 
     for calls, said in (("ab", "put back to an older state"), ("abx", "it was rebuilt"), ("abxd", "it was rebuilt")):
         other_database = Database.open(tmp_path / calls / "host.sqlite3")
-        other = Ledger(other_database, clock, SIGNER, witness)
         for call in calls:
-            await other.append(event("intent", call))
+            await Ledger(other_database, clock, SIGNER).append(event("intent", call))
+        other = Ledger(other_database, clock, SIGNER, witness)
         with pytest.raises(IntegrityError, match=said):
             await other.begin()
         assert not (await other.verify()).holds

@@ -22,7 +22,6 @@ TABLES = {
         "tree",
         "node",
         "tenant_head",
-        "checkpoint",
         "boot",
         "open_intent",
     ),

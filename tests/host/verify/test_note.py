@@ -15,7 +15,7 @@ EXAMPLE = (
     "\N{EM DASH} example.com/foo Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu"
     "72IneyaQM=\n"
 )
-# https://pkg.go.dev/golang.org/x/mod/sumdb/note, the example of a signed note and its key
+# The documentation of Go's package sumdb/note: the example of a signed note and its key
 GO_KEY = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
 GO_TEXT = "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n"
 GO_NOTE = (
@@ -78,12 +78,28 @@ def test_what_is_no_checkpoint_of_this_key_is_refused(note: str) -> None:
         open_checkpoint(note, SIGNER.key)
 
 
+def signed(text: str) -> str:
+    signature = base64.b64encode(SIGNER.key.id + SIGNER._private.sign(text.encode())).decode()
+    return f"{text}\n\N{EM DASH} {SIGNER.key.name} {signature}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"other.example/log\n3\n{base64.b64encode(bytes(32)).decode()}\n", "of the log other.example/log"),
+        (f"{SIGNER.key.name}\n3\n{base64.b64encode(bytes(31)).decode()}\n", "no checkpoint"),
+        ("I owe you nothing.\n", "no checkpoint"),
+    ],
+)
+def test_what_the_key_has_signed_elsewhere_is_no_checkpoint(text: str, said: str) -> None:
+    with pytest.raises(NotProvenError, match=said):
+        open_checkpoint(signed(text), SIGNER.key)
+
+
 @pytest.mark.parametrize("size", ["03", "-3", "+3", "3 ", "\u0663", "9" * 20, ""])
 def test_a_size_has_one_spelling(size: str) -> None:
-    text = f"{SIGNER.key.name}\n{size}\n{base64.b64encode(bytes(32)).decode()}\n"
-    signature = base64.b64encode(SIGNER.key.id + SIGNER._private.sign(text.encode())).decode()
     with pytest.raises(NotProvenError):
-        open_checkpoint(f"{text}\n\N{EM DASH} {SIGNER.key.name} {signature}\n", SIGNER.key)
+        open_checkpoint(signed(f"{SIGNER.key.name}\n{size}\n{base64.b64encode(bytes(32)).decode()}\n"), SIGNER.key)
 
 
 @pytest.mark.parametrize(
