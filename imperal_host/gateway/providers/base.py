@@ -1,7 +1,8 @@
 """What a dialect is, and what all of them share."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import httpx
 import orjson
@@ -17,10 +18,11 @@ _TEMPLATE_TOKENS = 32
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An upstream's answer, read whole."""
+    """An upstream's answer, read whole. ``retry_after_seconds`` is its Retry-After header, if it was readable."""
 
     status: int
     body: bytes
+    retry_after_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +41,24 @@ class Parsed:
 
 @dataclass(frozen=True, slots=True)
 class ModelCall:
-    """What goes to one target: the request with its resolved parameter ``values``."""
+    """What goes to one target: the request with its resolved parameter ``values``.
+
+    ``values`` has parameters by the names of ``imperal_sdk.llm.Parameters``, as JSON.
+    """
 
     request: LlmRequest
     model: str
     base_url: str
     values: dict[str, JsonValue]
     streamed: bool = False
+
+
+class ParsedEmbedding(NamedTuple):
+    """``model`` is what the upstream says it ran."""
+
+    vectors: tuple[tuple[float, ...], ...]
+    model: str
+    usage: Usage
 
 
 class StreamDecoder(Protocol):
@@ -87,6 +100,18 @@ class Provider(Protocol):
 
     def parse(self, reply: Reply, request: LlmRequest) -> Parsed:
         """Raises ``UpstreamError``."""
+        ...
+
+    def decoder(self, request: LlmRequest) -> StreamDecoder:
+        """Reads the body of a 200 to a request that was built with ``streamed``; any other status goes to ``parse``."""
+        ...
+
+    def build_embedding(self, texts: Sequence[str], model: str, base_url: str) -> httpx.Request:
+        """Raises ``RefusedError`` if the dialect has no embeddings."""
+        ...
+
+    def parse_embedding(self, reply: Reply, texts: Sequence[str]) -> ParsedEmbedding:
+        """One vector for each of the texts that were sent, in their order. Raises ``UpstreamError``."""
         ...
 
 
