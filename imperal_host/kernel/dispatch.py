@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, SkipValidation, ValidationError
 
@@ -20,14 +21,14 @@ from imperal_host.errors import (
 from imperal_host.gateway.gateway import Gateway
 from imperal_host.gateway.planning import Planner
 from imperal_host.identity import CallId, Principal, Scope
-from imperal_host.kernel.broker import CallBroker, Progress
+from imperal_host.kernel.broker import CallBroker, Models, Progress
 from imperal_host.kernel.grants import granted
 from imperal_host.ledger.event import Event, Receipt
 from imperal_host.ledger.ledger import Appender
 from imperal_host.ledger.recording import recorded
 from imperal_host.log import logger
 from imperal_host.runtime.isolate import Leases
-from imperal_sdk.llm import Completion
+from imperal_sdk.llm import Completion, Embeddings
 from imperal_sdk.wire import CallContext, LlmView
 
 
@@ -145,7 +146,7 @@ class Kernel:
         function = handle.function(call.function)
         call_id = CallId(new_id(self._clock))
         scope = Scope(call_id, principal, handle.manifest.app_id, handle.manifest.version, function.name)
-        broker = CallBroker(scope, granted(handle.manifest), self._gateway, progress)
+        broker = CallBroker(scope, granted(handle.manifest), cast(Models, self._gateway), progress)
         intent = Event("intent", "call", call_id, scope, {"action_type": function.action_type})
         try:
             async with recorded(self._ledger, intent, self._clock) as recording:
@@ -154,14 +155,14 @@ class Kernel:
                     raise _confirmation(handle, call)
                 result = await self._run(handle, scope, call, broker)
                 # The money stands in the rows of the model attempts; this row adds none, so that sums are right.
-                recording.details |= {"status": result.status, "llm_calls": len(broker.completions)}
+                recording.details |= {"status": result.status, "llm_calls": len(broker.answers)}
         except HostError as error:
             error.call_id = call_id
             self._log.info("call.failed", call_id=call_id, function=call.function, code=error.code, message=str(error))
             raise
         assert recording.receipt is not None
         filled = result.model_copy(update={"action_receipt": str(recording.receipt)})
-        return CallAnswer(call_id, filled, recording.receipt, _usage(broker.completions))
+        return CallAnswer(call_id, filled, recording.receipt, _usage(broker.answers))
 
     async def _run(self, handle: ExtensionHandle, scope: Scope, call: Call, broker: CallBroker) -> Result:
         context = await self._context(scope.principal)
@@ -226,16 +227,16 @@ def _cause(error: ExtensionRaisedError, broker: CallBroker) -> HostError:
     return error
 
 
-def _usage(completions: list[Completion]) -> CallUsage:
-    if not completions:
+def _usage(answers: Sequence[Completion | Embeddings]) -> CallUsage:
+    if not answers:
         return _NOTHING_USED
-    last = completions[-1]
+    last = answers[-1]
     return CallUsage(
         model=last.model,
         provider=last.provider,
         is_byollm=last.is_byollm,
-        input_tokens=sum(c.usage.input_tokens for c in completions),
-        output_tokens=sum(c.usage.output_tokens for c in completions),
-        cost_nano_usd=sum(c.cost_nano_usd for c in completions),
-        llm_calls=len(completions),
+        input_tokens=sum(a.usage.input_tokens for a in answers),
+        output_tokens=sum(a.usage.output_tokens for a in answers),
+        cost_nano_usd=sum(a.cost_nano_usd for a in answers),
+        llm_calls=len(answers),
     )
