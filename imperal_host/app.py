@@ -18,12 +18,16 @@ from imperal_host.catalog.installed import Installed
 from imperal_host.clock import Clock, SystemClock
 from imperal_host.errors import SealedError, SetupError
 from imperal_host.gateway.addresses import AddressGuard
-from imperal_host.gateway.egress import Egress, make_transport
-from imperal_host.gateway.gateway import Gateway, LocalModel
+from imperal_host.gateway.attempt import Attempts, LocalModel
+from imperal_host.gateway.circuit import Circuits
+from imperal_host.gateway.egress import Egress, Limits
+from imperal_host.gateway.gateway import Gateway
 from imperal_host.gateway.planning import Planner
 from imperal_host.gateway.providers.base import Vendor
 from imperal_host.gateway.providers.vendors import BUILT_IN as BUILT_IN_VENDORS
+from imperal_host.gateway.retries import RetryPolicy
 from imperal_host.gateway.store import Bindings, Layers
+from imperal_host.gateway.transport import AiohttpTransport
 from imperal_host.identity import Package
 from imperal_host.kernel.dispatch import Kernel
 from imperal_host.ledger import trees
@@ -147,6 +151,7 @@ async def open_host(stores: Stores) -> AsyncIterator[Host]:
     finally:
         await kernel.aclose()
         await pool.aclose()
+        await gateway.aclose()
         loading.close()
         if local is not None:
             await local.aclose()
@@ -159,22 +164,29 @@ def make_planner(stores: Stores, local: LocalModel | None) -> Planner:
 def make_gateway(stores: Stores, planner: Planner, local: LocalModel | None) -> Gateway:
     settings = stores.settings
     default = Price(settings.price_input_nano_usd, settings.price_output_nano_usd)
-    egress = Egress(
-        make_transport(),
-        stores.guard,
-        seconds_max=settings.upstream_seconds_max,
-        bytes_max=settings.upstream_bytes_max,
-    )
-    return Gateway(
-        planner,
+    attempts = Attempts(
         stores.vault,
         local,
-        egress,
         PriceTable({**BUILT_IN_PRICES, **_prices(stores.catalog)}, default),
         Account(stores.ledger, settings.user_budget_nano_usd),
         stores.ledger,
         stores.clock,
     )
+    limits = Limits(
+        settings.upstream_first_byte_seconds_max,
+        settings.upstream_idle_seconds_max,
+        settings.upstream_seconds_max,
+        settings.upstream_bytes_max,
+    )
+    at_home = Limits(
+        settings.local_first_byte_seconds_max,
+        settings.local_idle_seconds_max,
+        settings.local_seconds_max,
+        settings.upstream_bytes_max,
+    )
+    retries = RetryPolicy(settings.upstream_tries_max, settings.upstream_retry_seconds_max)
+    egress = Egress(AiohttpTransport(), stores.guard, limits, at_home)
+    return Gateway(planner, attempts, egress, retries, Circuits(), stores.clock)
 
 
 def make_pool(settings: Settings, clock: Clock) -> Pool:

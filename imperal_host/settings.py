@@ -35,7 +35,17 @@ class Settings(BaseSettings):
     private_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
 
     call_seconds_max: float = Field(120.0, gt=0)
+    # One model call: until its first byte, between two pieces, in all. Models at home (the embedded one, and what
+    # private_networks allows) may take longer; a call's own bound is call_seconds_max.
+    upstream_first_byte_seconds_max: float = Field(100.0, gt=0)
+    upstream_idle_seconds_max: float = Field(60.0, gt=0)
     upstream_seconds_max: float = Field(110.0, gt=0)
+    local_first_byte_seconds_max: float = Field(1_800.0, gt=0)
+    local_idle_seconds_max: float = Field(600.0, gt=0)
+    local_seconds_max: float = Field(3_600.0, gt=0)
+    # Tries of one target, where failing cannot have done anything; and what one model call waits between them.
+    upstream_tries_max: int = Field(3, gt=0)
+    upstream_retry_seconds_max: float = Field(15.0, ge=0)
     upstream_bytes_max: int = Field(8 << 20, gt=0)
     launch_seconds_max: float = Field(20.0, gt=0)
     body_bytes_max: int = Field(2 << 20, gt=0)

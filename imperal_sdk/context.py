@@ -1,19 +1,16 @@
 """``ctx``: typed doors over one ``ask``. Nothing is decided here; the host decides.
 
 ``AskFn`` is all the power an extension has: a capability's name and a JSON payload go to the host, a
-JSON payload comes back, or an ``ImperalError`` with the host's code.
+JSON payload comes back (in parts, with ``StreamFn``), or an ``ImperalError`` with the host's code.
 """
 
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Literal
 
-from pydantic import ValidationError as PydanticError
-
-from imperal_sdk.errors import ValidationError
-from imperal_sdk.llm import UNSET, Completion, LlmRequest, Unset
+from imperal_sdk.model.door import AskFn, Llm, StreamFn
 from imperal_sdk.types.identity import TenantContext, UserContext
 from imperal_sdk.types.models import CompletionResult
 from imperal_sdk.wire.frames import (
@@ -21,10 +18,8 @@ from imperal_sdk.wire.frames import (
     PROGRESS_CHARACTERS_MAX,
     TEXT_CHARACTERS_MAX,
     CallContext,
-    LlmView,
 )
 
-AskFn = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 Level = Literal["debug", "info", "warning", "error"]
 _PUBLISHED_LEVELS: Mapping[str, Level] = {
     "debug": "debug",
@@ -34,65 +29,6 @@ _PUBLISHED_LEVELS: Mapping[str, Level] = {
     "error": "error",
     "critical": "error",
 }
-
-
-class Llm:
-    """``ctx.llm``: the right model for this user, whoever's it is."""
-
-    def __init__(self, ask: AskFn, view: LlmView) -> None:
-        self._ask = ask
-        self.is_byollm = view.is_byollm
-        self.provider = view.provider
-        self.model = view.model
-
-    async def create_message(
-        self,
-        messages: Sequence[Mapping[str, Any]],
-        system: str = "",
-        max_tokens: int | Unset = UNSET,
-        *,
-        purpose: str = "",
-        temperature: float | Unset = UNSET,
-        top_p: float | Unset = UNSET,
-        stop_sequences: Sequence[str] | Unset = UNSET,
-        presence_penalty: float | Unset = UNSET,
-        frequency_penalty: float | Unset = UNSET,
-        seed: int | Unset = UNSET,
-        model: str = "",
-    ) -> Completion:
-        """One model call.
-
-        ``messages`` is a list of ``{"role": "user" | "assistant", "content": str | text blocks}``. A
-        parameter left ``UNSET`` is decided by the cascade (admin layers, then the provider's default);
-        ``0.0`` is a value. ``purpose`` names the admin's per-purpose settings. ``model`` is a wish that
-        the host records; the user's and the admin's choice win.
-
-        Raises ``ValidationError`` before anything is sent, ``CapabilityDeniedError`` when the host did
-        not grant the model, ``RateLimitError`` and ``APIError`` for what the model's side answered.
-        """
-        said = {
-            "temperature": temperature,
-            "top_p": top_p,
-            "max_tokens": max_tokens,
-            "stop_sequences": stop_sequences,
-            "presence_penalty": presence_penalty,
-            "frequency_penalty": frequency_penalty,
-            "seed": seed,
-        }
-        payload = {
-            "messages": list(messages),
-            "system": system,
-            "purpose": purpose,
-            "model": model,
-            "parameters": {name: value for name, value in said.items() if value is not UNSET},
-        }
-        try:
-            request = LlmRequest.model_validate(payload)
-        except PydanticError as error:
-            first = error.errors()[0]
-            raise ValidationError(".".join(map(str, first["loc"])), first["msg"]) from None
-        answer = await self._ask("llm.complete", request.model_dump(mode="json", exclude_none=True))
-        return Completion.model_validate(answer)
 
 
 class Ai:
@@ -199,10 +135,17 @@ class TimeContext:
 class Context:
     """What a function gets as its first argument. Each part is made when it is first used."""
 
-    def __init__(self, call: CallContext, ask: AskFn, emit: Callable[[str, dict[str, Any]], None]) -> None:
+    def __init__(
+        self,
+        call: CallContext,
+        ask: AskFn,
+        emit: Callable[[str, dict[str, Any]], None],
+        stream: StreamFn | None = None,
+    ) -> None:
         self._call = call
         self._ask = ask
         self._emit = emit
+        self._stream = stream
 
     @cached_property
     def user(self) -> UserContext:
@@ -221,7 +164,7 @@ class Context:
 
     @cached_property
     def llm(self) -> Llm:
-        return Llm(self._ask, self._call.llm)
+        return Llm(self._ask, self._call.llm, self._stream)
 
     @cached_property
     def ai(self) -> Ai:

@@ -48,6 +48,17 @@ class ValidationError(ImperalError):
         self.field = field
 
 
+class AnswerFormatError(ValidationError):
+    """A model's answer is not the ``response_model``. ``problems`` are pairs of a dotted path and a sentence."""
+
+    def __init__(self, model: str, problems: tuple[tuple[str, str], ...], text: str) -> None:
+        what = "; ".join(f"{field}: {message}" for field, message in problems)
+        super().__init__(model, f"the answer does not fit: {what}")
+        self.code = "upstream.malformed"
+        self.problems = problems
+        self.text = text
+
+
 class ExtensionError(ImperalError):
     """The extension itself is declared wrongly (a duplicate function, a bad id)."""
 

@@ -1,6 +1,7 @@
 """What one running call may ask of its host."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
@@ -9,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from imperal_host.errors import ForbiddenError, HostError, InvalidError, Problem
 from imperal_host.identity import Scope
 from imperal_host.log import Logger, logger
-from imperal_sdk.llm import Completion, LlmRequest
-from imperal_sdk.wire.frames import LOG_FIELDS_MAX, PROGRESS_CHARACTERS_MAX, TEXT_CHARACTERS_MAX
+from imperal_sdk.llm import Completion, Embeddings, EmbedRequest, Estimate, LlmRequest
+from imperal_sdk.wire.frames import LOG_FIELDS_MAX, PROGRESS_CHARACTERS_MAX, STREAMED, TEXT_CHARACTERS_MAX
 
 JsonObject = dict[str, Any]
 Progress = Callable[[float, str], None]
+Deliver = Callable[[list[JsonObject]], Awaitable[None]]
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -22,7 +24,17 @@ _LOG_CHARACTERS_MAX = 256 << 10
 
 
 class Models(Protocol):
+    """What models do for a call. Each raises ``HostError``."""
+
     async def complete(self, scope: Scope, request: LlmRequest) -> Completion: ...
+
+    async def stream(self, scope: Scope, request: LlmRequest, deliver: Deliver) -> Completion:
+        """``deliver`` is awaited with batches of deltas; cancelling this closes the upstream at once."""
+        ...
+
+    async def embed(self, scope: Scope, request: EmbedRequest) -> Embeddings: ...
+
+    async def estimate(self, scope: Scope, request: LlmRequest) -> Estimate: ...
 
 
 class _LogEntry(BaseModel):
@@ -42,7 +54,7 @@ class CallBroker:
     """Deny by absence: a capability that was not granted has no handler.
 
     ``refusals`` keeps what the host itself refused, by code: the isolate only echoes a code, and the host
-    believes its own list. ``completions`` are what the models answered, for the call's usage.
+    believes its own list. ``answers`` are what the models answered, for the call's usage.
     """
 
     def __init__(self, scope: Scope, granted: frozenset[str], models: Models, progress: Progress) -> None:
@@ -51,12 +63,15 @@ class CallBroker:
         self._progress = progress
         self._log_characters_left = _LOG_CHARACTERS_MAX
         self.refusals: dict[str, HostError] = {}
-        self.completions: list[Completion] = []
+        self.answers: list[Completion | Embeddings] = []
         handlers: dict[str, Callable[[JsonObject], Awaitable[JsonObject]]] = {
             "llm.complete": self._llm_complete,
+            "llm.embed": self._llm_embed,
+            "llm.estimate": self._llm_estimate,
             "log.write": self._log_write,
             "progress.report": self._progress_report,
         }
+        self._streamed = granted & STREAMED
         self._handlers = {name: handler for name, handler in handlers.items() if name in granted}
 
     @cached_property
@@ -67,11 +82,24 @@ class CallBroker:
         )
 
     async def ask(self, capability: str, payload: JsonObject) -> JsonObject:
-        try:
+        with self._refusing(capability):
             handler = self._handlers.get(capability)
             if handler is None:
-                raise ForbiddenError(f"{self._scope.extension} is not granted {capability[:100]!r}")
+                raise self._denied(capability)
             return await handler(payload)
+
+    async def stream(self, capability: str, payload: JsonObject, deliver: Deliver) -> JsonObject:
+        with self._refusing(capability):
+            if capability not in self._streamed:
+                raise self._denied(capability)
+            completion = await self._models.stream(self._scope, _valid(LlmRequest, payload), deliver)
+            self.answers.append(completion)
+            return completion.model_dump(mode="json")
+
+    @contextmanager
+    def _refusing(self, capability: str) -> Generator[None, None, None]:
+        try:
+            yield
         except HostError as error:
             self.refusals[error.code] = error
             raise
@@ -81,10 +109,21 @@ class CallBroker:
             mistake = self.refusals[HostError.code] = HostError("the host made a mistake; its log says more")
             raise mistake from error
 
+    def _denied(self, capability: str) -> ForbiddenError:
+        return ForbiddenError(f"{self._scope.extension} is not granted {capability[:100]!r}")
+
     async def _llm_complete(self, payload: JsonObject) -> JsonObject:
         completion = await self._models.complete(self._scope, _valid(LlmRequest, payload))
-        self.completions.append(completion)
+        self.answers.append(completion)
         return completion.model_dump(mode="json")
+
+    async def _llm_embed(self, payload: JsonObject) -> JsonObject:
+        embeddings = await self._models.embed(self._scope, _valid(EmbedRequest, payload))
+        self.answers.append(embeddings)
+        return embeddings.model_dump(mode="json")
+
+    async def _llm_estimate(self, payload: JsonObject) -> JsonObject:
+        return (await self._models.estimate(self._scope, _valid(LlmRequest, payload))).model_dump(mode="json")
 
     async def _log_write(self, payload: JsonObject) -> JsonObject:
         entry = _valid(_LogEntry, payload)

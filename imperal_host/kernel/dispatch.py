@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -27,7 +28,7 @@ from imperal_host.ledger.ledger import Appender
 from imperal_host.ledger.recording import recorded
 from imperal_host.log import logger
 from imperal_host.runtime.isolate import Leases
-from imperal_sdk.llm import Completion
+from imperal_sdk.llm import Completion, Embeddings
 from imperal_sdk.wire import CallContext, LlmView
 
 
@@ -156,14 +157,14 @@ class Kernel:
                     raise _confirmation(handle, call)
                 result = await self._run(handle, scope, call, broker)
                 # The money stands in the rows of the model attempts; this row adds none, so that sums are right.
-                recording.details |= {"status": result.status, "llm_calls": len(broker.completions)}
+                recording.details |= {"status": result.status, "llm_calls": len(broker.answers)}
         except HostError as error:
             error.call_id = call_id
             self._log.info("call.failed", call_id=call_id, function=call.function, code=error.code, message=str(error))
             raise
         assert recording.receipt is not None
         filled = result.model_copy(update={"action_receipt": str(recording.receipt)})
-        return CallAnswer(call_id, filled, recording.receipt, _usage(broker.completions))
+        return CallAnswer(call_id, filled, recording.receipt, _usage(broker.answers))
 
     async def _run(self, handle: ExtensionHandle, scope: Scope, call: Call, broker: CallBroker) -> Result:
         context = await self._context(scope.principal)
@@ -228,16 +229,16 @@ def _cause(error: ExtensionRaisedError, broker: CallBroker) -> HostError:
     return error
 
 
-def _usage(completions: list[Completion]) -> CallUsage:
-    if not completions:
+def _usage(answers: Sequence[Completion | Embeddings]) -> CallUsage:
+    if not answers:
         return _NOTHING_USED
-    last = completions[-1]
+    last = answers[-1]
     return CallUsage(
         model=last.model,
         provider=last.provider,
         is_byollm=last.is_byollm,
-        input_tokens=sum(c.usage.input_tokens for c in completions),
-        output_tokens=sum(c.usage.output_tokens for c in completions),
-        cost_nano_usd=sum(c.cost_nano_usd for c in completions),
-        llm_calls=len(completions),
+        input_tokens=sum(a.usage.input_tokens for a in answers),
+        output_tokens=sum(a.usage.output_tokens for a in answers),
+        cost_nano_usd=sum(a.cost_nano_usd for a in answers),
+        llm_calls=len(answers),
     )

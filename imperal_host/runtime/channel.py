@@ -14,21 +14,21 @@ from imperal_host.errors import (
     ExtensionLoadError,
     ExtensionRaisedError,
     ExtensionStoppedError,
-    HostError,
     InvalidError,
     Problem,
     SandboxError,
     TooLargeError,
 )
 from imperal_host.identity import CallId
+from imperal_host.runtime.asking import Room, Running
 from imperal_host.runtime.isolate import Broker, JsonObject
 from imperal_host.runtime.process import Cause, Process
 from imperal_host.runtime.zygote import layer_error
 from imperal_sdk.manifest import Manifest
 from imperal_sdk.wire import (
-    Answer,
     Ask,
     CallContext,
+    Cancel,
     Confined,
     Connection,
     Fault,
@@ -44,32 +44,18 @@ from imperal_sdk.wire import (
 )
 from imperal_sdk.wire.connection import UnsendableError
 
-_ASKS_AT_ONCE_MAX = 8
 _ASKS_BETWEEN_CALLS_MAX = 100
 _CALL_BYTES_MAX = 64 << 20
 _FRAME_SECONDS_MAX = 10.0
 
 
-class _Running:
-    """A call that the isolate works on."""
-
-    __slots__ = ("asked", "asks", "broker", "call", "is_given_up", "result")
-
-    def __init__(self, call: CallId, broker: Broker, loop: asyncio.AbstractEventLoop) -> None:
-        self.call = call
-        self.broker = broker
-        self.result: asyncio.Future[JsonObject] = loop.create_future()
-        self.asks: set[asyncio.Task[None]] = set()
-        self.asked = 0
-        self.is_given_up = False
-
-
 class Channel(asyncio.Protocol):
     """An ``Isolate``.
 
-    What an isolate makes the host hold is bounded by not reading on: while ``_ASKS_AT_ONCE_MAX`` asks are being
-    answered, or it does not take what is sent to it, its next message stays undecoded. Asks in progress end by
-    themselves, or with their call, at the latest at its deadline; so the reading goes on.
+    What an isolate makes the host hold is bounded by not reading on: while its ``Room`` is full of asks
+    that are being answered, or it does not take what is sent to it, its next message stays undecoded, unless that
+    cancels one. Asks in progress end by themselves, or with their call, at the latest at its deadline; so the
+    reading goes on.
     """
 
     manifest: Manifest
@@ -81,11 +67,10 @@ class Channel(asyncio.Protocol):
         self._asks_per_call_max = asks_per_call_max
         self._connection = Connection(Role.HOST)
         self._opening: asyncio.Future[Frame | None] | None = self._loop.create_future()
-        self._calls: dict[CallId, _Running] = {}
+        self._calls: dict[CallId, Running] = {}
+        self._room = Room(self._write, self._read_on)
         self._asked_between_calls = 0
         self._bytes_left = _CALL_BYTES_MAX
-        self._answering = 0
-        self._writing_is_paused = False
         self._reading_is_paused = False
         self._frame_timer: asyncio.TimerHandle | None = None
         self._seeing_off: asyncio.Task[None] | None = None
@@ -152,7 +137,7 @@ class Channel(asyncio.Protocol):
         if not self._calls:
             self._asked_between_calls, self._bytes_left = 0, 0
         self._bytes_left += _CALL_BYTES_MAX
-        running = self._calls[call] = _Running(call, broker, self._loop)
+        running = self._calls[call] = Running(call, broker, self._room, self._asks_per_call_max)
         deadline = self._loop.call_later(seconds, self._expire, running, function, seconds)
         self._transport.write(message)
         self._watch_frame()
@@ -168,8 +153,7 @@ class Channel(asyncio.Protocol):
             if not running.is_given_up:
                 deadline.cancel()
                 self._calls.pop(call, None)
-            if running.asks:
-                await _cancelled(running.asks)
+            await running.end()
 
     async def aclose(self) -> None:
         self._process.kill()
@@ -198,11 +182,10 @@ class Channel(asyncio.Protocol):
         self._see_off()
 
     def pause_writing(self) -> None:
-        self._writing_is_paused = True
+        self._room.pause()
 
     def resume_writing(self) -> None:
-        self._writing_is_paused = False
-        self._read_on()
+        self._room.resume()
 
     # -- opening
 
@@ -248,23 +231,23 @@ class Channel(asyncio.Protocol):
     def _read_on(self) -> None:
         """Take what is here, as far as there is room for its consequences."""
         try:
-            while not self._is_full() and not self._ended and (frame := self._connection.next()) is not None:
+            while not self._is_held_up() and not self._ended and (frame := self._connection.next()) is not None:
                 self._stop_watching()  # what is here of the next one has only begun
                 self._take(frame)
         except ProtocolError as error:
             self._break_off(error)
             return
         self._watch_frame()
-        if self._is_full() != self._reading_is_paused and not self._transport.is_closing():
+        if self._is_held_up() != self._reading_is_paused and not self._transport.is_closing():
             self._reading_is_paused = not self._reading_is_paused
             (self._transport.pause_reading if self._reading_is_paused else self._transport.resume_reading)()
 
-    def _is_full(self) -> bool:
-        return self._answering >= _ASKS_AT_ONCE_MAX or self._writing_is_paused
+    def _is_held_up(self) -> bool:
+        return self._room.is_full and self._connection.holds_up
 
     def _watch_frame(self) -> None:
         """A message that was begun in a call has to end."""
-        awaited = self._connection.is_mid_frame and bool(self._calls) and not self._is_full()
+        awaited = self._connection.is_mid_frame and bool(self._calls) and not self._is_held_up()
         if awaited and self._frame_timer is None:
             error = ProtocolError(f"a message that did not end within {_FRAME_SECONDS_MAX:g} s")
             self._frame_timer = self._loop.call_later(_FRAME_SECONDS_MAX, self._break_off, error)
@@ -288,7 +271,13 @@ class Channel(asyncio.Protocol):
             case Fault(call_id=str(call_id)):
                 self._finish(call_id).set_exception(_failure(frame))
             case Ask():
-                self._take_ask(frame)
+                if running := self._heard(frame.call_id):
+                    running.begin(frame)
+                else:  # a task that the function left behind: its call is over, and with it all it may ask
+                    self._write(Refusal(frame.ask_id, "request.forbidden", "the call is over"))
+            case Cancel():
+                if running := self._heard(frame.call_id):
+                    running.cancel(frame.ask_id)
             case _:
                 raise ProtocolError("an answer to no call")
 
@@ -298,39 +287,14 @@ class Channel(asyncio.Protocol):
             raise ProtocolError("an answer to no call")
         return self._loop.create_future() if running.result.done() else running.result
 
-    def _take_ask(self, ask: Ask) -> None:
-        running = self._calls.get(CallId(ask.call_id))
-        if running is None or running.is_given_up:
-            self._asked_between_calls += 1
-            if self._asked_between_calls > _ASKS_BETWEEN_CALLS_MAX:
-                raise ProtocolError(f"more than {_ASKS_BETWEEN_CALLS_MAX:,} requests outside of a call")
-            # A task that the function left behind: its call is over, and with it all it may ask.
-            self._write(Refusal(ask.ask_id, "request.forbidden", "the call is over"))
-            return
-        running.asked += 1
-        if running.asked > self._asks_per_call_max:
-            raise ProtocolError(f"more than {self._asks_per_call_max:,} requests in one call")
-        task = self._loop.create_task(self._answer(ask, running.broker))
-        running.asks.add(task)
-        self._answering += 1
-        task.add_done_callback(running.asks.discard)
-        task.add_done_callback(self._answered)
-
-    async def _answer(self, ask: Ask, broker: Broker) -> None:
-        try:
-            reply: Answer | Refusal = Answer(ask.ask_id, await broker.ask(ask.capability, ask.payload))
-        except HostError as error:
-            reply = Refusal(ask.ask_id, error.code, str(error)[:2_000])
-        try:
-            self._write(reply)
-        except FrameTooLargeError as error:
-            self._write(Refusal(ask.ask_id, TooLargeError.code, str(error)))
-        except UnsendableError as error:
-            self._write(Refusal(ask.ask_id, HostError.code, f"the answer cannot be sent: {error}"))
-
-    def _answered(self, task: asyncio.Task[None]) -> None:
-        self._answering -= 1
-        self._read_on()
+    def _heard(self, call_id: str) -> Running | None:
+        running = self._calls.get(CallId(call_id))
+        if running is not None and not running.is_given_up:
+            return running
+        self._asked_between_calls += 1
+        if self._asked_between_calls > _ASKS_BETWEEN_CALLS_MAX:
+            raise ProtocolError(f"more than {_ASKS_BETWEEN_CALLS_MAX:,} requests outside of a call")
+        return None
 
     def _write(self, frame: Frame) -> None:
         if not self._transport.is_closing():
@@ -338,7 +302,7 @@ class Channel(asyncio.Protocol):
 
     # -- ending
 
-    def _expire(self, running: _Running, function: str, seconds: float) -> None:
+    def _expire(self, running: Running, function: str, seconds: float) -> None:
         self._calls.pop(running.call, None)
         self._break_off(None)
         self._breach = f"another call of yours, of {function}, did not answer within {seconds:g} s"
@@ -392,9 +356,3 @@ def _hung_up(sock: socket.socket) -> bool:
     poll = select.poll()
     poll.register(sock, 0)  # what is always reported: POLLHUP, POLLERR
     return bool(poll.poll(0))
-
-
-async def _cancelled(tasks: set[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,5 +1,6 @@
 """The protocols between the runtime and the rest."""
 
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
@@ -8,6 +9,8 @@ from imperal_sdk.manifest import Manifest
 from imperal_sdk.wire import CallContext
 
 JsonObject = dict[str, Any]
+# Hands on the next items of a streamed answer; returns when there is room for more.
+Deliver = Callable[[list[JsonObject]], Awaitable[None]]
 
 
 class Broker(Protocol):
@@ -15,6 +18,10 @@ class Broker(Protocol):
 
     async def ask(self, capability: str, payload: JsonObject) -> JsonObject:
         """Raises ``HostError``, which reaches the extension as its code and message."""
+        ...
+
+    async def stream(self, capability: str, payload: JsonObject, deliver: Deliver) -> JsonObject:
+        """The same, with items handed on before the answer. Cancelling it ends the upstream's work at once."""
         ...
 
 

@@ -3,10 +3,11 @@
 import re
 from typing import Any
 
-from imperal_sdk.context import Ai, Context, Llm
+from imperal_sdk.context import Ai, Context
 from imperal_sdk.errors import NotFoundError
 from imperal_sdk.extension import Extension
 from imperal_sdk.llm import Completion, LlmRequest, TextBlock, Usage
+from imperal_sdk.model.door import Llm
 from imperal_sdk.types.action_result import ActionResult
 from imperal_sdk.wire.frames import CallContext, LlmView
 

@@ -15,14 +15,17 @@ from imperal_sdk.wire.connection import (
     UnsendableError,
 )
 from imperal_sdk.wire.frames import (
+    STREAMED,
     Answer,
     Ask,
     CallContext,
+    Cancel,
     Confined,
     Fault,
     Frame,
     Invoke,
     LlmView,
+    Part,
     Problem,
     Ready,
     Refusal,
@@ -32,9 +35,11 @@ from imperal_sdk.wire.frames import (
 
 __all__ = [
     "FRAME_BYTES_MAX",
+    "STREAMED",
     "Answer",
     "Ask",
     "CallContext",
+    "Cancel",
     "Confined",
     "Connection",
     "Fault",
@@ -42,6 +47,7 @@ __all__ = [
     "FrameTooLargeError",
     "Invoke",
     "LlmView",
+    "Part",
     "Problem",
     "ProtocolError",
     "Ready",

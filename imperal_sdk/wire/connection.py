@@ -4,12 +4,26 @@ from enum import Enum
 
 import msgspec
 
-from imperal_sdk.wire.frames import Answer, Ask, Confined, Fault, Frame, Invoke, Ready, Refusal, Return, Start
+from imperal_sdk.wire.frames import (
+    Answer,
+    Ask,
+    Cancel,
+    Confined,
+    Fault,
+    Frame,
+    Invoke,
+    Part,
+    Ready,
+    Refusal,
+    Return,
+    Start,
+)
 
 FRAME_BYTES_MAX = 4 << 20
 # A few bytes of JSON can become many of Python: what an isolate sends is bounded in values as well.
 VALUES_MAX = 500_000
 _LENGTH_BYTES = 4
+_CANCEL_BEGINS = b'{"type":"cancel",'  # as our encoder writes it: the tag first
 
 
 class ProtocolError(Exception):
@@ -33,12 +47,12 @@ class Role(Enum):
 
 
 _MAY_SEND: dict[Role, tuple[type, ...]] = {
-    Role.HOST: (Start, Invoke, Answer, Refusal),
-    Role.ISOLATE: (Confined, Ready, Ask, Return, Fault),
+    Role.HOST: (Start, Invoke, Part, Answer, Refusal),
+    Role.ISOLATE: (Confined, Ready, Ask, Cancel, Return, Fault),
 }
 _DECODE_FROM = {
-    Role.HOST: msgspec.json.Decoder(Start | Invoke | Answer | Refusal),
-    Role.ISOLATE: msgspec.json.Decoder(Confined | Ready | Ask | Return | Fault),
+    Role.HOST: msgspec.json.Decoder(Start | Invoke | Part | Answer | Refusal),
+    Role.ISOLATE: msgspec.json.Decoder(Confined | Ready | Ask | Cancel | Return | Fault),
 }
 
 
@@ -87,6 +101,12 @@ class Connection:
     def is_mid_frame(self) -> bool:
         """Whether a part of a frame is here, and its rest is awaited."""
         return bool(self._buffer)
+
+    @property
+    def holds_up(self) -> bool:
+        """Whether what is here begins a frame that is no ``Cancel``: a cancel makes room, so it needs none."""
+        begins = self._buffer[_LENGTH_BYTES : _LENGTH_BYTES + len(_CANCEL_BEGINS)]
+        return bool(begins) and not _CANCEL_BEGINS.startswith(begins)
 
     def _check_length(self) -> None:
         if len(self._buffer) >= _LENGTH_BYTES:

@@ -9,6 +9,8 @@ import msgspec
 TEXT_CHARACTERS_MAX = 4_000
 LOG_FIELDS_MAX = 50
 PROGRESS_CHARACTERS_MAX = 500
+# Capabilities that are answered in parts; of all others the answer comes whole.
+STREAMED = frozenset({"llm.stream"})
 
 
 class LlmView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,6 +60,13 @@ class Invoke(msgspec.Struct, frozen=True, tag="invoke", forbid_unknown_fields=Tr
     context: CallContext
 
 
+class Part(msgspec.Struct, frozen=True, tag="part", forbid_unknown_fields=True):
+    """Some more of a streamed answer, in order. The ``Answer`` or ``Refusal`` of the same ask is its end."""
+
+    ask_id: int
+    items: list[dict[str, Any]]
+
+
 class Answer(msgspec.Struct, frozen=True, tag="answer", forbid_unknown_fields=True):
     ask_id: int
     payload: dict[str, Any]
@@ -93,6 +102,13 @@ class Ask(msgspec.Struct, frozen=True, tag="ask", forbid_unknown_fields=True):
     payload: dict[str, Any]
 
 
+class Cancel(msgspec.Struct, frozen=True, tag="cancel", forbid_unknown_fields=True):
+    """Nobody waits for this ask any more. Nothing answers it; it may cross its ask's own answer."""
+
+    call_id: str
+    ask_id: int
+
+
 class Return(msgspec.Struct, frozen=True, tag="return", forbid_unknown_fields=True):
     call_id: str
     result: dict[str, Any]
@@ -107,4 +123,4 @@ class Fault(msgspec.Struct, frozen=True, tag="fault", forbid_unknown_fields=True
     problems: list[Problem] = []
 
 
-Frame = Start | Invoke | Answer | Refusal | Confined | Ready | Ask | Return | Fault
+Frame = Start | Invoke | Part | Answer | Refusal | Confined | Ready | Ask | Cancel | Return | Fault

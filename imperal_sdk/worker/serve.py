@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import itertools
 import math
 import os
 import socket
@@ -16,20 +15,19 @@ from pydantic import BaseModel, ValidationError
 
 from imperal_sdk.chat.extension import FunctionDef
 from imperal_sdk.context import Context
-from imperal_sdk.errors import ImperalError, from_code
+from imperal_sdk.errors import ImperalError
 from imperal_sdk.extension import Extension
 from imperal_sdk.types.action_result import ActionResult
 from imperal_sdk.wire import (
     Answer,
-    Ask,
     CallContext,
     Confined,
     Connection,
     Fault,
     Frame,
-    FrameTooLargeError,
     Invoke,
     LlmView,
+    Part,
     Problem,
     Ready,
     Refusal,
@@ -39,6 +37,7 @@ from imperal_sdk.wire import (
 )
 from imperal_sdk.wire.connection import UnsendableError
 from imperal_sdk.worker import limits
+from imperal_sdk.worker.asks import Asks, Door
 from imperal_sdk.worker.loader import LoadError, load, manifest_of
 
 _FRAME_BYTES = 1 << 12
@@ -80,14 +79,13 @@ class _Worker:
         self._functions = extension.functions
         self._config = dict(extension.config_defaults)
         self._connection = connection
-        self._ask_ids = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._unsent: list[bytes] = []
         self._is_receiving = False
         self._is_writing_later = False
         self._is_closed = False
         self._loop = asyncio.new_event_loop()
+        self._asks = Asks(self._loop, self._send)
 
     def warm(self) -> None:
         """Touch, before the first call waits for it, the memory that every call needs: a clone shares it until then."""
@@ -174,12 +172,8 @@ class _Worker:
                 task = self._begin(self._call(frame))
                 if not task.done():
                     self._tasks.add(task)
-            case Answer():
-                if (waiting := self._waiting.pop(frame.ask_id, None)) and not waiting.done():
-                    waiting.set_result(frame.payload)
-            case Refusal():
-                if (waiting := self._waiting.pop(frame.ask_id, None)) and not waiting.done():
-                    waiting.set_exception(from_code(frame.code, frame.message))
+            case Part() | Answer() | Refusal():
+                self._asks.take(frame)
             case _:
                 raise AssertionError(frame)
 
@@ -210,6 +204,7 @@ class _Worker:
             reply = Fault(code, f"{limit}{self._explain(error)}"[:2000], invoke.call_id)
             with contextlib.suppress(Exception):  # the extension may have closed its standard error
                 traceback.print_exception(error)
+        self._asks.running.discard(invoke.call_id)
         self._write(self._encode(reply, invoke))
         self._tasks.discard(asyncio.current_task())
         self._stop_if_idle()
@@ -242,42 +237,9 @@ class _Worker:
         called = invoke.context
         if self._config:
             called = msgspec.structs.replace(called, config={**self._config, **called.config})
-        door = _Door(self, invoke.call_id)
-        return _as_result(await function.func(Context(called, door.ask, door.emit), *arguments), function)
-
-    def open_ask(self, call_id: str, capability: str, payload: dict[str, Any]) -> int:
-        ask_id = next(self._ask_ids)
-        try:
-            self._send(Ask(call_id, ask_id, capability, payload))
-        except FrameTooLargeError as error:
-            raise ImperalError(str(error), "request.too_large") from None
-        except UnsendableError as error:
-            raise ImperalError(f"the request cannot be sent: {error}", "request.invalid") from None
-        return ask_id
-
-    async def answer_to(self, ask_id: int) -> dict[str, Any]:
-        future: asyncio.Future[dict[str, Any]] = self._loop.create_future()
-        self._waiting[ask_id] = future
-        try:
-            return await future
-        finally:
-            self._waiting.pop(ask_id, None)
-
-
-class _Door:
-    """What one call may say to its host."""
-
-    __slots__ = ("_call_id", "_worker")
-
-    def __init__(self, worker: _Worker, call_id: str) -> None:
-        self._worker = worker
-        self._call_id = call_id
-
-    async def ask(self, capability: str, payload: dict[str, Any]) -> dict[str, Any]:
-        return await self._worker.answer_to(self._worker.open_ask(self._call_id, capability, payload))
-
-    def emit(self, capability: str, payload: dict[str, Any]) -> None:
-        self._worker.open_ask(self._call_id, capability, payload)
+        self._asks.running.add(invoke.call_id)
+        door = Door(self._asks, invoke.call_id)
+        return _as_result(await function.func(Context(called, door.ask, door.emit, door.stream), *arguments), function)
 
 
 class _BadArgumentsError(Exception):

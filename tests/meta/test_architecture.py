@@ -41,6 +41,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "uvicorn": ("imperal_host.cli",),
     "typer": ("imperal_host.cli",),
     "rich": ("imperal_host.cli",),
+    "aiohttp": ("imperal_host.gateway.transport",),
+    "yarl": ("imperal_host.gateway.transport",),
     "httpx": ("imperal_host.gateway",),
     "cryptography": ("imperal_host.vault", "imperal_host.ledger.checkpoint", "imperal_host.verify.note"),
     "structlog": ("imperal_host.log",),

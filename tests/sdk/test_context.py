@@ -178,7 +178,9 @@ async def test_the_hosts_refusal_reaches_the_author_as_it_is() -> None:
 
 
 def test_a_request_names_no_user_no_key_and_no_address() -> None:
-    assert set(LlmRequest.model_fields) == {"messages", "system", "purpose", "model", "parameters"}
+    assert set(LlmRequest.model_fields) == {
+        *("messages", "system", "purpose", "model", "parameters", "tools", "tool_choice", "response_schema")
+    }
 
 
 # -- ctx.ai

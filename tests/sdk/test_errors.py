@@ -81,7 +81,7 @@ def test_a_message_says_what_it_is_about(error: ImperalError, told: list[str]) -
 def test_everything_is_caught_as_an_imperal_error() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
 
-    assert len(kinds) == 9
+    assert len(kinds) == 10
     assert all(issubclass(kind, ImperalError) for kind in kinds)
     assert {kind.__name__ for kind in kinds if issubclass(kind, APIError)} == {
         "APIError",

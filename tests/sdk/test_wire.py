@@ -14,12 +14,14 @@ from imperal_sdk.wire import (
     Answer,
     Ask,
     CallContext,
+    Cancel,
     Connection,
     Fault,
     Frame,
     FrameTooLargeError,
     Invoke,
     LlmView,
+    Part,
     Problem,
     ProtocolError,
     Ready,
@@ -56,12 +58,14 @@ contexts = st.builds(
 frames_of: dict[Role, st.SearchStrategy[Frame]] = {
     Role.HOST: st.one_of(
         st.builds(Invoke, call_id=st.text(), function=st.text(), arguments=json_objects, context=contexts),
+        st.builds(Part, ask_id=ids, items=st.lists(json_objects, max_size=3)),
         st.builds(Answer, ask_id=ids, payload=json_objects),
         st.builds(Refusal, ask_id=ids, code=st.text(), message=st.text()),
     ),
     Role.ISOLATE: st.one_of(
         st.builds(Ready, manifest=json_objects),
         st.builds(Ask, call_id=st.text(), ask_id=ids, capability=st.text(), payload=json_objects),
+        st.builds(Cancel, call_id=st.text(), ask_id=ids),
         st.builds(Return, call_id=st.text(), result=json_objects),
         st.builds(
             Fault,
@@ -75,8 +79,19 @@ frames_of: dict[Role, st.SearchStrategy[Frame]] = {
 
 CONTEXT = CallContext("u", "u@example.com", "t", "user", ["*"], LlmView(False, "openai", "m"), 0.0, {})
 ONE_OF_EACH: dict[Role, tuple[Frame, ...]] = {
-    Role.HOST: (Invoke("c", "f", {}, CONTEXT), Answer(1, {}), Refusal(1, "request.forbidden", "no")),
-    Role.ISOLATE: (Ready({}), Ask("c", 1, "llm.complete", {}), Return("c", {}), Fault("extension.raised", "why")),
+    Role.HOST: (
+        Invoke("c", "f", {}, CONTEXT),
+        Part(1, [{}]),
+        Answer(1, {}),
+        Refusal(1, "request.forbidden", "no"),
+    ),
+    Role.ISOLATE: (
+        Ready({}),
+        Ask("c", 1, "llm.complete", {}),
+        Cancel("c", 1),
+        Return("c", {}),
+        Fault("extension.raised", "why"),
+    ),
 }
 EVERY_FRAME = [(role, frame) for role, frames in ONE_OF_EACH.items() for frame in frames]
 RETURN: dict[str, Any] = {"type": "return", "call_id": "c", "result": {}}

@@ -12,7 +12,7 @@ from typing import Any
 
 from imperal_host.identity import CallId
 from imperal_host.runtime.channel import Channel
-from imperal_host.runtime.isolate import Broker
+from imperal_host.runtime.isolate import Broker, Deliver
 from imperal_host.runtime.policy import SandboxLimits
 from imperal_host.runtime.process import Process
 from imperal_host.runtime.zygote import Clone, Ending
@@ -86,6 +86,9 @@ class Gate:
             raise
         return self._answer
 
+    async def stream(self, capability: str, payload: dict[str, Any], deliver: Deliver) -> dict[str, Any]:
+        return await self.ask(capability, payload)
+
 
 class Open:
     """A broker that answers at once."""
@@ -97,6 +100,9 @@ class Open:
     async def ask(self, capability: str, payload: dict[str, Any]) -> dict[str, Any]:
         self.asked += 1
         return self._answer
+
+    async def stream(self, capability: str, payload: dict[str, Any], deliver: Deliver) -> dict[str, Any]:
+        return await self.ask(capability, payload)
 
 
 class Link:

@@ -15,7 +15,7 @@ from imperal_host.errors import (
     TooLargeError,
 )
 from imperal_host.runtime import channel as channel_module
-from imperal_host.runtime.channel import _ASKS_AT_ONCE_MAX
+from imperal_host.runtime.asking import ASKS_AT_ONCE_MAX
 from imperal_host.runtime.process import Cause
 from imperal_host.runtime.zygote import Ending
 from imperal_sdk.wire import Answer, Confined, Connection, Fault, Frame, Invoke, Refusal, Return, Role
@@ -39,7 +39,7 @@ async def test_asks_over_the_room_wait_in_the_socket_and_are_answered_in_the_end
         calling = call(channel, broker)
         await peer.take_call()
         sending = await stalls(peer.send(*asks(200, size=100_000)))
-        assert broker.asked == _ASKS_AT_ONCE_MAX
+        assert broker.asked == ASKS_AT_ONCE_MAX
         broker.opened.set()
         answers = [await peer.next() for _ in range(200)]
         assert {answer.ask_id for answer in answers if isinstance(answer, Answer)} == set(range(200))
@@ -55,7 +55,7 @@ async def test_a_full_room_ends_with_its_call_at_the_deadline() -> None:
         sending = await stalls(peer.send(*asks(200, size=100_000)))
         with pytest.raises(DeadlineError, match=r"^f did not answer within 0.3 s and was stopped$"):
             await calling
-        assert (channel.alive, broker.given_up) == (False, _ASKS_AT_ONCE_MAX)
+        assert (channel.alive, broker.given_up) == (False, ASKS_AT_ONCE_MAX)
         await asyncio.wait({sending})
         assert isinstance(sending.exception(), ConnectionError)
 
@@ -65,9 +65,9 @@ async def test_asks_left_behind_by_a_call_with_a_full_room_are_refused_and_the_n
         broker = Gate()
         first = call(channel, broker)
         await peer.take_call()
-        await peer.send(*asks(_ASKS_AT_ONCE_MAX - 1), Return("1", {"first": True}), *asks(50, first=100))
+        await peer.send(*asks(ASKS_AT_ONCE_MAX - 1), Return("1", {"first": True}), *asks(50, first=100))
         assert await first == {"first": True}
-        assert broker.given_up == _ASKS_AT_ONCE_MAX - 1
+        assert broker.given_up == ASKS_AT_ONCE_MAX - 1
         for _ in range(50):
             assert isinstance(await peer.next(), Refusal)
         await works(channel, peer)
@@ -79,7 +79,7 @@ async def test_a_peer_that_never_reads_holds_up_itself_alone() -> None:
         calling = call(channel, broker, seconds=1)
         sending = await stalls(peer.send(*asks(900, size=1_000)))
         assert broker.asked < 100
-        assert channel._transport.get_write_buffer_size() < (_ASKS_AT_ONCE_MAX + 2) << 20
+        assert channel._transport.get_write_buffer_size() < (ASKS_AT_ONCE_MAX + 2) << 20
         with pytest.raises(DeadlineError):
             await calling
         await asyncio.wait({sending})
@@ -232,11 +232,11 @@ async def test_a_message_that_comes_in_pieces_may_take_its_time(monkeypatch: pyt
         # A whole message that the host is too busy to take is no fault of the peer's.
         calling = call(channel, broker, 2)
         await peer.take_call()
-        await peer.send(*asks(_ASKS_AT_ONCE_MAX + 5, call=2))
+        await peer.send(*asks(ASKS_AT_ONCE_MAX + 5, call=2))
         await asyncio.sleep(0.6)
         assert channel.alive
         broker.opened.set()
-        for _ in range(_ASKS_AT_ONCE_MAX + 5):
+        for _ in range(ASKS_AT_ONCE_MAX + 5):
             assert isinstance(await peer.next(), Answer)
         await peer.send(Return("2", {}))
         await calling
