@@ -7,11 +7,13 @@
 # make clean     remove the virtual environments
 #
 # PYTHON chooses the interpreter: make test PYTHON=python3.13
+# JOBS is how many processes run the tests: make test JOBS=4
 # BENCH goes to the benchmarks: make bench BENCH="--quick --only echo --check"
 
 PYTHON ?= python3
 VENV ?= .venv
 BENCH ?=
+JOBS ?= 2
 BIN := $(VENV)/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 RUN_READY := $(VENV)/ready-$(VERSION)
@@ -27,7 +29,7 @@ demo: $(RUN_READY)
 
 test: $(DEV_READY)
 	$(BIN)/imperal-host model pull
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(JOBS) --dist loadfile
 
 # In an environment of their own: what the peers bring along is no part of the host's, nor of its tests'.
 bench:

@@ -80,15 +80,16 @@ class LocalServer:
 
 
 class Stage:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, guard: AddressGuard | None = None) -> None:
         self.clock = FixedClock()
         self.vault = Vault(database, FileKek(bytes(range(32))))
         self.vendors = {vendor.name: vendor for vendor in BUILT_IN}
-        self.guard = AddressGuard()
+        self.guard = guard or AddressGuard()
         self.bindings = Bindings(database, self.vault.view, self.vendors, self.guard, self.clock)
         self.layers = Layers(database, self.clock)
         self.ledger = Ledger(database, self.clock, SIGNER)
-        self.transport = ScriptedTransport()
+        self.transport: Any = ScriptedTransport()
+        self.limits = Limits(10, 10, 10, 100_000)
         self.names = {"api.openai.com": "8.8.8.8", "api.anthropic.com": "1.1.1.1", "127.0.0.1": "127.0.0.1"}
         self.account: Account | None = None
         self.retries = RetryPolicy(tries_max=1)
@@ -98,7 +99,7 @@ class Stage:
         attempts = Attempts(
             self.vault, LocalServer() if local else None, PRICES, self.account, ledger or self.ledger, self.clock
         )
-        egress = Egress(self.transport, self.guard, Limits(10, 10, 10, 100_000), resolver=self._resolve)
+        egress = Egress(self.transport, self.guard, self.limits, resolver=self._resolve)
         return Gateway(self.planner(local=local), attempts, egress, self.retries, Circuits(), self.clock)
 
     def planner(self, *, local: bool = False) -> Planner:
