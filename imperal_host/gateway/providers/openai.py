@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 import httpx
@@ -48,6 +49,7 @@ OPENAI_THINKING = (
     Thinking(re.compile(r"(?:.*/)?o1-(?:mini|preview)"), {}, {}),
     Thinking(re.compile(r"(?:.*/)?o[1-9]"), {"reasoning_effort": "low"}, {"reasoning_effort": "medium"}),
 )
+_JSON = {"content-type": "application/json"}
 
 
 @dataclass(frozen=True)
@@ -159,4 +161,10 @@ class AzureOpenAI(OpenAI):
 
 
 def post(address: str, body: dict[str, Any]) -> httpx.Request:
-    return httpx.Request("POST", address, content=orjson.dumps(body), headers={"content-type": "application/json"})
+    return httpx.Request("POST", _url(address), content=orjson.dumps(body), headers=_JSON)
+
+
+@lru_cache(1_024)
+def _url(address: str) -> httpx.URL:
+    """Parsing one costs more than all the rest of a request."""
+    return httpx.URL(address)
