@@ -1,5 +1,6 @@
 """The operator's settings: defaults, overridden by ``IMPERAL_*`` environment variables."""
 
+import os
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,6 +19,11 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(default_factory=lambda: platformdirs.user_data_path(_APP))
     kek_file: Path = Field(default_factory=lambda: platformdirs.user_config_path(_APP) / "kek")
+    # Where the first KEK is made: file:PATH, env:NAME, keyring:SERVICE/NAME, vault-transit:MOUNT/KEY; kek_file if empty.
+    kek: str = ""
+    vault_address: str = "https://127.0.0.1:8200"
+    vault_token_variable: str = "VAULT_TOKEN"
+    vault_seconds_max: float = Field(5.0, gt=0)
     cache_dir: Path = Field(default_factory=lambda: platformdirs.user_cache_path(_APP))
     extensions_dir: DirectoryPath | None = None
     # Watch the files below extensions_dir while serving, and load anew what changes.
@@ -70,3 +76,8 @@ class Settings(BaseSettings):
     def installed_dir(self) -> Path:
         """The extensions that ``imperal-host extension`` keeps."""
         return self.data_dir / "extensions"
+
+
+def variable(name: str) -> str | None:
+    """An environment variable that a setting names, for what must not be in a setting itself."""
+    return os.environ.get(name)

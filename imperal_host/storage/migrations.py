@@ -88,4 +88,26 @@ create index entry_of_user on entry (tenant, user, cost_nano_usd) where kind = '
 create index entry_of_parent on entry (parent) where parent is not null;
 """
 
-MIGRATIONS = (_1_BEGINNING, _2_SMALLER_INDEXES)
+# A ring of key-encryption keys instead of one. Location '' is the file of IMPERAL_KEK_FILE; ``kept`` is what a
+# source has the database keep. A user's key is sealed with the tenant's; without its row, nothing of it opens.
+_3_KEY_RING = """
+alter table key_check add column location text not null default '';
+alter table key_check add column state text not null default 'promoted'
+    check (state in ('new', 'promoted', 'old', 'retired'));
+alter table key_check add column kept blob not null default x'';
+create unique index key_check_promoted on key_check (state) where state = 'promoted';
+create index tenant_key_kek on tenant_key (kek_id);
+alter table tenant_key add column version integer not null default 1;
+alter table secret add column key_version integer not null default 1;
+
+create table user_key (
+    tenant text not null references tenant_key (tenant),
+    user text not null,
+    key_id blob not null,
+    key_version integer not null,
+    sealed blob not null,
+    primary key (tenant, user)
+) strict;
+"""
+
+MIGRATIONS = (_1_BEGINNING, _2_SMALLER_INDEXES, _3_KEY_RING)
