@@ -1,16 +1,19 @@
 # make demo      set everything up and run the main job
 # make test      set everything up and run the tests
 # make bench     the figures of the sandbox, beside its peers (own environment, .venv-bench)
+# make proxies  the LLM proxies that model calls are compared with, each in an environment of its own (.venv-proxies)
 # make check     format, lint, types, layers
 # make lock      pin the dependencies anew, with hashes and without naming a registry
 # make clean     remove the virtual environments
 #
 # PYTHON chooses the interpreter: make test PYTHON=python3.13
+# JOBS is how many processes run the tests: make test JOBS=4
 # BENCH goes to the benchmarks: make bench BENCH="--quick --only echo --check"
 
 PYTHON ?= python3
 VENV ?= .venv
 BENCH ?=
+JOBS ?= 2
 BIN := $(VENV)/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 RUN_READY := $(VENV)/ready-$(VERSION)
@@ -19,14 +22,14 @@ BENCH_READY := $(VENV)/ready-bench-$(VERSION)
 SOURCES := pyproject.toml $(wildcard extensions/*/pyproject.toml)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test bench figures check lock clean format
+.PHONY: demo test bench figures proxies check lock clean format
 
 demo: $(RUN_READY)
 	$(BIN)/imperal-host demo
 
 test: $(DEV_READY)
 	$(BIN)/imperal-host model pull
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(JOBS) --dist loadfile
 
 # In an environment of their own: what the peers bring along is no part of the host's, nor of its tests'.
 bench:
@@ -34,6 +37,14 @@ bench:
 
 figures: $(BENCH_READY)
 	$(BIN)/python -m tests.benchmarks $(BENCH)
+
+# Each has its own environment: they ask for versions that exclude one another. Whichever cannot be had is left out.
+proxies:
+	mkdir -p .venv-proxies/portkey
+	-$(PYTHON) -m venv .venv-proxies/litellm && .venv-proxies/litellm/bin/pip install --quiet 'litellm[proxy]==1.90.0'
+	-$(PYTHON) -m venv .venv-proxies/any-llm && .venv-proxies/any-llm/bin/pip install --quiet 'any-llm-sdk[gateway,openai]==1.14.0'
+	-$(PYTHON) -m venv .venv-proxies/mlflow && .venv-proxies/mlflow/bin/pip install --quiet 'mlflow[gateway]==3.17.0'
+	-cd .venv-proxies/portkey && npm install --silent --no-audit --no-fund @portkey-ai/gateway@1.15.2
 
 check: $(DEV_READY)
 	$(BIN)/ruff format --check .
@@ -73,4 +84,4 @@ lock: $(DEV_READY)
 		--extra build --extra bench --custom-compile-command "make lock" -c requirements.lock pyproject.toml -o requirements-bench.lock
 
 clean:
-	rm -rf $(VENV) .venv-bench
+	rm -rf $(VENV) .venv-bench .venv-proxies

@@ -16,17 +16,24 @@ from imperal_host.billing.price import Price, PriceTable
 from imperal_host.catalog.catalog import Catalog
 from imperal_host.catalog.installed import Installed
 from imperal_host.clock import Clock, SystemClock
-from imperal_host.errors import SetupError
+from imperal_host.errors import SealedError, SetupError
 from imperal_host.gateway.addresses import AddressGuard
-from imperal_host.gateway.egress import Egress, make_transport
-from imperal_host.gateway.gateway import Gateway, LocalModel
+from imperal_host.gateway.attempt import Attempts, LocalModel
+from imperal_host.gateway.circuit import Circuits
+from imperal_host.gateway.egress import Egress, Limits
+from imperal_host.gateway.gateway import Gateway
 from imperal_host.gateway.planning import Planner
 from imperal_host.gateway.providers.base import Vendor
 from imperal_host.gateway.providers.vendors import BUILT_IN as BUILT_IN_VENDORS
+from imperal_host.gateway.retries import RetryPolicy
 from imperal_host.gateway.store import Bindings, Layers
+from imperal_host.gateway.transport import AiohttpTransport
 from imperal_host.identity import Package
 from imperal_host.kernel.dispatch import Kernel
+from imperal_host.ledger import trees
+from imperal_host.ledger.checkpoint import Signer
 from imperal_host.ledger.ledger import Ledger
+from imperal_host.ledger.witness import FileWitness, HttpWitness, Witness
 from imperal_host.loading.folders import CopiedFolders, Folders
 from imperal_host.loading.loading import Loading
 from imperal_host.local.supervisor import LocalModelServer
@@ -76,11 +83,13 @@ async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
     database = Database.open(settings.database_file)
     try:
         vault = Vault(database, await open_keyring(database, settings.kek_file, settings.data_dir))
+        ledger = Ledger(database, clock, await _signer(database, settings), _witness(settings))
+        await ledger.begin()
         catalog = Catalog()
         catalog.load_host_plugins()
         vendors = _vendors(catalog)
         guard = AddressGuard(settings.private_networks)
-        yield Stores(
+        stores = Stores(
             settings=settings,
             clock=clock,
             catalog=catalog,
@@ -90,20 +99,27 @@ async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
             guard=guard,
             bindings=Bindings(database, vault.view, vendors, guard, clock),
             layers=Layers(database, clock),
-            ledger=Ledger(database, clock),
+            ledger=ledger,
         )
+        try:
+            yield stores
+        finally:
+            await ledger.aclose()
     finally:
         database.close()
 
 
 @asynccontextmanager
 async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
-    """The ledger alone: no key, no plugin, and nothing made where there is nothing. Raises ``SetupError``."""
+    """The ledger alone, to be read: no KEK, no plugin, and nothing made where there is nothing. Where its own key
+    file is missing, what it is to be checked with must be given. Raises ``SetupError``."""
     if not await asyncio.to_thread(_is_file, settings.database_file):
         raise SetupError(f"there is no ledger at {settings.database_file}; is IMPERAL_DATA_DIR right?")
     database = Database.open(settings.database_file)
     try:
-        yield Ledger(database, SystemClock())
+        file = settings.signing_key_file
+        signer = Signer.read(file) if await asyncio.to_thread(_is_file, file) else None
+        yield Ledger(database, SystemClock(), signer, _witness(settings))
     finally:
         database.close()
 
@@ -119,6 +135,7 @@ async def open_host(stores: Stores) -> AsyncIterator[Host]:
     kernel = Kernel(stores.catalog, pool, planner, gateway, stores.ledger, stores.clock, settings.call_seconds_max)
     loading = make_loading(settings, stores.catalog, pool)
     try:
+        await stores.ledger.settle()
         await loading.refresh()
         rooms = Rooms(
             stores.tokens,
@@ -134,6 +151,7 @@ async def open_host(stores: Stores) -> AsyncIterator[Host]:
     finally:
         await kernel.aclose()
         await pool.aclose()
+        await gateway.aclose()
         loading.close()
         if local is not None:
             await local.aclose()
@@ -146,22 +164,29 @@ def make_planner(stores: Stores, local: LocalModel | None) -> Planner:
 def make_gateway(stores: Stores, planner: Planner, local: LocalModel | None) -> Gateway:
     settings = stores.settings
     default = Price(settings.price_input_nano_usd, settings.price_output_nano_usd)
-    egress = Egress(
-        make_transport(),
-        stores.guard,
-        seconds_max=settings.upstream_seconds_max,
-        bytes_max=settings.upstream_bytes_max,
-    )
-    return Gateway(
-        planner,
+    attempts = Attempts(
         stores.vault,
         local,
-        egress,
         PriceTable({**BUILT_IN_PRICES, **_prices(stores.catalog)}, default),
         Account(stores.ledger, settings.user_budget_nano_usd),
         stores.ledger,
         stores.clock,
     )
+    limits = Limits(
+        settings.upstream_first_byte_seconds_max,
+        settings.upstream_idle_seconds_max,
+        settings.upstream_seconds_max,
+        settings.upstream_bytes_max,
+    )
+    at_home = Limits(
+        settings.local_first_byte_seconds_max,
+        settings.local_idle_seconds_max,
+        settings.local_seconds_max,
+        settings.upstream_bytes_max,
+    )
+    retries = RetryPolicy(settings.upstream_tries_max, settings.upstream_retry_seconds_max)
+    egress = Egress(AiohttpTransport(), stores.guard, limits, at_home)
+    return Gateway(planner, attempts, egress, retries, Circuits(), stores.clock)
 
 
 def make_pool(settings: Settings, clock: Clock) -> Pool:
@@ -204,6 +229,22 @@ def make_loading(settings: Settings, catalog: Catalog, pool: Pool) -> Loading:
     # Nobody uses a replaced version longer than a call that had just found it may take.
     drain_seconds = settings.call_seconds_max + settings.launch_seconds_max + 10
     return Loading(catalog, pool, installed, folders, drain_seconds)
+
+
+async def _signer(database: Database, settings: Settings) -> Signer:
+    """Made on the very first run, and never over a record that another key has signed."""
+    file = settings.signing_key_file
+    if file.resolve().is_relative_to(settings.data_dir.resolve()):
+        raise SetupError(f"the ledger's key file {file} lies beside the data; set IMPERAL_LEDGER_KEY_FILE elsewhere")
+    if not await asyncio.to_thread(_is_file, file) and await database.read(trees.checkpoint) is not None:
+        raise SealedError(f"the ledger's key file {file} is missing, and the ledger was signed with it; restore it")
+    return await asyncio.to_thread(Signer.read_or_create, file)
+
+
+def _witness(settings: Settings) -> Witness | None:
+    if settings.witness_file is not None:
+        return FileWitness(settings.witness_file, settings.data_dir)
+    return HttpWitness(settings.witness_url) if settings.witness_url is not None else None
 
 
 def _is_file(path: Path) -> bool:

@@ -125,11 +125,20 @@ class ExtensionLoadError(ExtensionError):
 
 
 class UpstreamError(HostError):
-    """``may_have_charged``: the request left, and the upstream may have done its work."""
+    """``may_have_charged``: the request left, and the upstream may have done its work.
+
+    ``reason`` says more than the class does (``gateway/providers/refusal.py``), or is empty.
+    ``retry_after_seconds`` is what the upstream asked for, if it did.
+    """
 
     code = "upstream.error"
     try_next: ClassVar[bool] = False
     may_have_charged: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, reason: str = "", retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.retry_after_seconds = retry_after_seconds
 
 
 class UnavailableError(UpstreamError):

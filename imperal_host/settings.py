@@ -18,6 +18,11 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(default_factory=lambda: platformdirs.user_data_path(_APP))
     kek_file: Path = Field(default_factory=lambda: platformdirs.user_config_path(_APP) / "kek")
+    # The key that the ledger is signed with; beside the KEK if it is not named.
+    ledger_key_file: Path | None = None
+    # Where signed checkpoints are kept so that putting back an older ledger is noticed: a file, or an address.
+    witness_file: Path | None = None
+    witness_url: str | None = None
     cache_dir: Path = Field(default_factory=lambda: platformdirs.user_cache_path(_APP))
     extensions_dir: DirectoryPath | None = None
     # Watch the files below extensions_dir while serving, and load anew what changes.
@@ -30,7 +35,17 @@ class Settings(BaseSettings):
     private_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
 
     call_seconds_max: float = Field(120.0, gt=0)
+    # One model call: until its first byte, between two pieces, in all. Models at home (the embedded one, and what
+    # private_networks allows) may take longer; a call's own bound is call_seconds_max.
+    upstream_first_byte_seconds_max: float = Field(100.0, gt=0)
+    upstream_idle_seconds_max: float = Field(60.0, gt=0)
     upstream_seconds_max: float = Field(110.0, gt=0)
+    local_first_byte_seconds_max: float = Field(1_800.0, gt=0)
+    local_idle_seconds_max: float = Field(600.0, gt=0)
+    local_seconds_max: float = Field(3_600.0, gt=0)
+    # Tries of one target, where failing cannot have done anything; and what one model call waits between them.
+    upstream_tries_max: int = Field(3, gt=0)
+    upstream_retry_seconds_max: float = Field(15.0, ge=0)
     upstream_bytes_max: int = Field(8 << 20, gt=0)
     launch_seconds_max: float = Field(20.0, gt=0)
     body_bytes_max: int = Field(2 << 20, gt=0)
@@ -65,6 +80,10 @@ class Settings(BaseSettings):
     @property
     def database_file(self) -> Path:
         return self.data_dir / "host.sqlite3"
+
+    @property
+    def signing_key_file(self) -> Path:
+        return self.ledger_key_file or self.kek_file.with_name(self.kek_file.name + "-ledger")
 
     @property
     def installed_dir(self) -> Path:

@@ -11,6 +11,7 @@ from imperal_host.identity import Principal
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 Handler = Callable[[Request, Rooms, Principal], Awaitable[Response]]
+PublicHandler = Callable[[Request, Rooms], Awaitable[Response]]
 
 
 class Doors:
@@ -18,6 +19,12 @@ class Doors:
 
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
+
+    def anybody(self, handler: PublicHandler) -> Endpoint:
+        async def endpoint(request: Request) -> Response:
+            return await handler(request, self._rooms)
+
+        return endpoint
 
     def user(self, handler: Handler) -> Endpoint:
         async def endpoint(request: Request) -> Response:

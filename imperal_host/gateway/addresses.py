@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 Address = IPv4Address | IPv6Address
@@ -38,6 +39,7 @@ class AddressGuard:
         return _in_any(_unwrapped(address), self.private_networks)
 
 
+@lru_cache(4_096)
 def is_public(address: Address) -> bool:
     """Globally reachable unicast (IANA special-purpose registries), seen through IPv4-in-IPv6 wrappings."""
     plain = _unwrapped(address)

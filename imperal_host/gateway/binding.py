@@ -17,6 +17,7 @@ Fallback = Literal["error", "platform"]
 KEY_CHARACTERS_MAX = 4_096
 PLATFORM_TENANT = TenantId("~platform")  # no name of a real tenant begins with a tilde
 
+_HOST = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 
 
@@ -109,6 +110,8 @@ def _url_problems(base_url: str, guard: AddressGuard) -> list[Problem]:
     try:
         address = ip_address(host)
     except ValueError:
+        if not _HOST.fullmatch(url.raw_host.decode("ascii")):
+            return [Problem("base_url", "has a host of letters, digits, dots and hyphens")]
         if host == "localhost" and not guard.any_private:
             return [
                 Problem("base_url", "localhost is not public; the operator may allow it with IMPERAL_PRIVATE_NETWORKS")

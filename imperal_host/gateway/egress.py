@@ -1,8 +1,11 @@
 """The only way out, and the only place where a key meets a request."""
 
 import asyncio
-import json
 import socket
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Protocol
 
@@ -11,12 +14,11 @@ import httpx
 from imperal_host.errors import EgressBlockedError, MalformedError, UnansweredError, UnavailableError
 from imperal_host.gateway.addresses import Address, AddressGuard
 from imperal_host.gateway.providers.base import Reply
+from imperal_host.gateway.redaction import Redaction
 from imperal_host.vault.secret import Secret
 
-REDACTED = b"[redacted]"
-_REDACTED_CHARACTERS_MIN = 8  # below this it is a placeholder ("ollama", "x"), and a word of every answer
-
-_GO_ESCAPES = str.maketrans({"&": "\\u0026", "<": "\\u003c", ">": "\\u003e"})  # encoding/json escapes these too
+_CONNECT_SECONDS_MAX = 10.0
+_RETRY_AFTER_SECONDS_MAX = 3_600.0
 
 
 class Resolver(Protocol):
@@ -26,59 +28,134 @@ class Resolver(Protocol):
 
 
 async def system_resolver(host: str, port: int) -> list[Address]:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [ip_address(item[4][0]) for item in found]
+    try:
+        return [ip_address(host.strip("[]"))]
+    except ValueError:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return [ip_address(item[4][0]) for item in found]
 
 
-def make_transport() -> httpx.AsyncHTTPTransport:
-    """No connection is kept: the pool knows addresses only, and two names behind one address (a CDN) must
-    never share a connection whose certificate was checked for the other."""
-    return httpx.AsyncHTTPTransport(retries=0, limits=httpx.Limits(max_connections=256, max_keepalive_connections=0))
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of one exchange: seconds until the first byte of an answer, between two pieces of it, and for all of it."""
+
+    first_byte_seconds_max: float
+    idle_seconds_max: float
+    seconds_max: float
+    bytes_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A request without its key, the key, and the header it belongs in (name, format). ``supervised`` marks the
+    host's own model server: loopback, and nothing but loopback."""
+
+    request: httpx.Request
+    secret: Secret
+    header: tuple[str, str]
+    supervised: bool = False
+
+
+class Incoming:
+    """An answer that has begun. Its pieces are plain, bounded, and without the key."""
+
+    def __init__(self, response: httpx.Response, limits: Limits, redaction: Redaction, *, by_allow_list: bool) -> None:
+        self.status = response.status_code
+        self.retry_after_seconds = _retry_after(response.headers.get("retry-after", ""))
+        self.by_allow_list = by_allow_list
+        self._stream = response.stream
+        self._limits = limits
+        self._redaction = redaction
+        self._plain = _decompression(response.headers.get("content-encoding", ""))
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        assert isinstance(self._stream, httpx.AsyncByteStream)
+        pieces = aiter(self._stream)
+        left = self._limits.bytes_max
+        while (piece := await self._next(pieces)) is not None:
+            plain = piece if self._plain is None else _inflated(self._plain, piece, left + 1)
+            left -= len(plain)
+            if left < 0:
+                raise MalformedError(f"the model's server answered more than {self._limits.bytes_max:,} bytes")
+            if shown := self._redaction(plain):
+                yield shown
+        if rest := self._redaction.rest():
+            yield rest
+
+    async def _next(self, pieces: AsyncIterator[bytes]) -> bytes | None:
+        try:
+            async with asyncio.timeout(self._limits.idle_seconds_max):
+                return await anext(pieces, None)
+        except TimeoutError:
+            why = f"the model's server stopped in the middle of its answer for {self._limits.idle_seconds_max:g} s"
+            raise UnansweredError(why) from None
+        except httpx.TransportError as error:
+            raise _broken(error) from None
+
+    async def read(self) -> Reply:
+        return Reply(self.status, b"".join([piece async for piece in self]), self.retry_after_seconds)
 
 
 class Egress:
-    """Bounds: ``seconds_max`` for everything from name to last byte, ``bytes_max`` for the body."""
+    """``local`` limits hold for the supervised server and for what the operator allow-listed: a model at home may
+    think for minutes."""
 
     def __init__(
         self,
         transport: httpx.AsyncBaseTransport,
         guard: AddressGuard,
+        limits: Limits,
+        local: Limits | None = None,
         *,
-        seconds_max: float,
-        bytes_max: int,
         resolver: Resolver = system_resolver,
     ) -> None:
         self._transport = transport
         self._guard = guard
-        self._seconds_max = seconds_max
-        self._bytes_max = bytes_max
+        self._limits = limits
+        self._local = local or limits
         self._resolver = resolver
 
-    async def send(self, request: httpx.Request, secret: Secret, header: tuple[str, str], *, supervised: bool) -> Reply:
-        """Send and read the whole answer, with the key in ``header`` (name, format).
+    async def aclose(self) -> None:
+        await self._transport.aclose()
 
-        ``supervised`` marks the host's own model server: loopback, and nothing but loopback. Raises
-        ``EgressBlockedError``, ``UnavailableError`` (``UnansweredError`` once it was sent) or
+    async def send(self, outgoing: Outgoing) -> Reply:
+        """Send, and read the whole answer. Raises as ``open``."""
+        async with self.open(outgoing) as incoming:
+            return await incoming.read()
+
+    @asynccontextmanager
+    async def open(self, outgoing: Outgoing) -> AsyncIterator[Incoming]:
+        """Send, and give the answer once it begins. Leaving closes it at once.
+
+        Raises ``EgressBlockedError``, ``UnavailableError`` (``UnansweredError`` once it was sent) or
         ``MalformedError``; never follows a redirect.
         """
+        limits = self._limits
         try:
-            async with asyncio.timeout(self._seconds_max):
-                addresses = await self._permitted(request.url, supervised)
-                if secret:
-                    name, form = header
-                    request.headers[name] = form.format(secret.reveal())
-                request.headers["accept-encoding"] = "identity"
-                reply = await self._first_that_connects(request, addresses)
+            async with asyncio.timeout(limits.seconds_max) as total:
+                addresses = await self._permitted(outgoing.request.url, outgoing.supervised)
+                by_allow_list = any(map(self._guard.is_allow_listed, addresses)) and not outgoing.supervised
+                if outgoing.supervised or by_allow_list:
+                    limits = self._local
+                    total.reschedule(asyncio.get_running_loop().time() + limits.seconds_max)
+                response = await self._begun(outgoing, addresses, limits)
+                try:
+                    redaction = Redaction(outgoing.secret.reveal())
+                    yield Incoming(response, limits, redaction, by_allow_list=by_allow_list)
+                finally:
+                    await response.aclose()
         except TimeoutError:
-            raise UnansweredError(f"the model's server did not answer within {self._seconds_max:g} s") from None
-        return Reply(reply.status, _without(secret, reply.body))
+            raise UnansweredError(f"the model's server did not answer within {limits.seconds_max:g} s") from None
 
     async def _permitted(self, url: httpx.URL, supervised: bool) -> list[Address]:
+        """The addresses of the name, judged: the connection goes to one of them, not to a second answer."""
         host, port = _host(url), url.port or (443 if url.scheme == "https" else 80)
         try:
             addresses = await self._resolver(host, port)
         except (OSError, UnicodeError):
-            raise UnavailableError(f"the name {host} does not resolve") from None
+            addresses = []
+        if not addresses:
+            raise UnavailableError(f"the name {host} does not resolve")
         for address in addresses:
             if supervised and address.is_loopback:
                 continue
@@ -90,41 +167,31 @@ class Egress:
                 raise EgressBlockedError(f"{host} is public: it is reached by https:// only")
         return addresses
 
-    async def _first_that_connects(self, request: httpx.Request, addresses: list[Address]) -> Reply:
-        """The name was resolved and judged once: the connection goes to that address, not to a second answer."""
-        failure: Exception | None = None
-        for address in addresses:
-            pinned = httpx.Request(
-                request.method,
-                request.url.copy_with(host=str(address)),
-                headers=request.headers,
-                content=request.content,
-                extensions={
-                    "sni_hostname": _host(request.url),
-                    "timeout": httpx.Timeout(self._seconds_max, connect=10.0).as_dict(),
-                },
-            )
-            try:
-                return await self._exchange(pinned)
-            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-                failure = error
-            except httpx.TransportError as error:
-                raise UnansweredError(f"the connection to the model's server broke: {type(error).__name__}") from None
-        raise UnavailableError(f"the model's server at {_host(request.url)} cannot be reached: {failure}") from None
-
-    async def _exchange(self, request: httpx.Request) -> Reply:
-        response = await self._transport.handle_async_request(request)
+    async def _begun(self, outgoing: Outgoing, addresses: list[Address], limits: Limits) -> httpx.Response:
+        request = outgoing.request
+        if outgoing.secret:
+            name, form = outgoing.header
+            request.headers[name] = form.format(outgoing.secret.reveal())
+        request.headers["accept-encoding"] = "identity"
+        request.extensions |= {
+            "addresses": [str(address) for address in addresses],
+            "timeout": {"connect": _CONNECT_SECONDS_MAX},
+        }
         try:
-            if response.headers.get("content-encoding", "identity") not in ("", "identity"):
-                raise MalformedError("the model's server compressed an answer that had to be plain")
-            body = bytearray()
-            async for chunk in response.aiter_raw():
-                body += chunk
-                if len(body) > self._bytes_max:
-                    raise MalformedError(f"the model's server answered more than {self._bytes_max:,} bytes")
-        finally:
-            await response.aclose()
-        return Reply(response.status_code, bytes(body))
+            async with asyncio.timeout(limits.first_byte_seconds_max):
+                return await self._transport.handle_async_request(request)
+        except TimeoutError:
+            why = f"the model's server did not begin to answer within {limits.first_byte_seconds_max:g} s"
+            raise UnansweredError(why) from None
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            why = f"the model's server at {_host(request.url)} cannot be reached: {error}"
+            raise UnavailableError(why) from None
+        except httpx.TransportError as error:
+            raise _broken(error) from None
+
+
+def _broken(error: httpx.TransportError) -> UnansweredError:
+    return UnansweredError(f"the connection to the model's server broke: {type(error).__name__}")
 
 
 def _host(url: httpx.URL) -> str:
@@ -133,12 +200,27 @@ def _host(url: httpx.URL) -> str:
     return url.raw_host.decode("ascii")
 
 
-def _without(secret: Secret, body: bytes) -> bytes:
-    """An upstream that repeats the key (some do, in errors) does not give it to the extension or the log."""
-    plain = secret.reveal()
-    if len(plain) < _REDACTED_CHARACTERS_MIN:
-        return body
-    escaped = json.dumps(plain)[1:-1]
-    for form in {plain, escaped, escaped.replace("/", "\\/"), escaped.translate(_GO_ESCAPES)}:
-        body = body.replace(form.encode(), REDACTED)
-    return body
+def _retry_after(header: str) -> float | None:
+    """Seconds (RFC 9110, section 10.2.3). A date, which few send, is not read."""
+    if not header.isascii() or not header.isdigit() or len(header) > 9:
+        return None
+    return min(float(header), _RETRY_AFTER_SECONDS_MAX)
+
+
+def _decompression(encoding: str) -> "zlib._Decompress | None":
+    """Nothing else was asked for than plain bytes; some servers send gzip all the same."""
+    match encoding.lower():
+        case "" | "identity":
+            return None
+        case "gzip" | "x-gzip":
+            return zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+        case _:
+            raise MalformedError("the model's server compressed an answer that had to be plain")
+
+
+def _inflated(plain: "zlib._Decompress", data: bytes, bytes_max: int) -> bytes:
+    """At most ``bytes_max`` of it: one more than is left is too much, and known as such."""
+    try:
+        return plain.decompress(data, bytes_max)
+    except zlib.error:
+        raise MalformedError("the model's server answered something that is not gzip, and said it was") from None

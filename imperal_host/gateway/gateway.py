@@ -1,164 +1,212 @@
 """One model call, read from top to bottom."""
 
-from dataclasses import dataclass
-from typing import Protocol
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any
 
-from imperal_host.billing.account import Account
-from imperal_host.billing.price import PriceTable
 from imperal_host.clock import Clock, new_id
-from imperal_host.errors import NotFoundError, UnavailableError, UpstreamError
-from imperal_host.gateway.cascade import cascade
+from imperal_host.errors import UnavailableError, UpstreamError
+from imperal_host.gateway.attempt import Attempt, Attempts, Exchange
+from imperal_host.gateway.cascade import Made, cascade
+from imperal_host.gateway.circuit import Circuits
 from imperal_host.gateway.egress import Egress
 from imperal_host.gateway.parameters import Resolved
 from imperal_host.gateway.planning import PLATFORM_OUTPUT_TOKENS_MAX, Planner
-from imperal_host.gateway.providers.base import ModelCall, Parsed, most_input_tokens
+from imperal_host.gateway.providers.base import (
+    ModelCall,
+    Parsed,
+    ParsedEmbedding,
+    estimated_usage,
+    most_input_tokens,
+)
 from imperal_host.gateway.resolver import Target
-from imperal_host.identity import CallId, Scope, TenantId
-from imperal_host.ledger.event import Event, Json
-from imperal_host.ledger.ledger import Appender
-from imperal_host.ledger.recording import recorded
-from imperal_host.vault.secret import Secret
-from imperal_host.vault.store import SecretView
-from imperal_sdk.llm import Completion, LlmRequest, Usage
+from imperal_host.gateway.retries import RetryPolicy
+from imperal_host.identity import CallId, Scope
+from imperal_sdk.llm import Completion, Embeddings, EmbedRequest, Estimate, LlmRequest, Parameters
 
-
-class LocalModel(Protocol):
-    """The embedded model: known by name before it runs, started when first asked for."""
-
-    model: str
-
-    async def endpoint(self) -> tuple[str, Secret]:
-        """Its base URL on loopback and its key."""
-        ...
-
-
-class Views(Protocol):
-    def view(self, tenant: TenantId) -> SecretView: ...
+JsonObject = dict[str, Any]
+Deliver = Callable[[list[JsonObject]], Awaitable[None]]
 
 
 class Gateway:
+    """Every method raises ``UpstreamError``, ``BudgetExhaustedError``, ``SealedError`` or ``LedgerError``."""
+
     def __init__(
         self,
         planner: Planner,
-        vault: Views,
-        local: LocalModel | None,
+        attempts: Attempts,
         egress: Egress,
-        prices: PriceTable,
-        account: Account,
-        ledger: Appender,
+        retries: RetryPolicy,
+        circuits: Circuits,
         clock: Clock,
     ) -> None:
         self._planner = planner
-        self._vault = vault
-        self._local = local
+        self._attempts = attempts
         self._egress = egress
-        self._prices = prices
-        self._account = account
-        self._ledger = ledger
+        self._retries = retries
+        self._circuits = circuits
         self._clock = clock
 
+    async def aclose(self) -> None:
+        await self._egress.aclose()
+
     async def complete(self, scope: Scope, request: LlmRequest) -> Completion:
-        """Raises ``UpstreamError``, ``BudgetExhaustedError``, ``SealedError`` or ``LedgerError``."""
-        steps = cascade(await self._planner.plan(scope.principal))
+        async def once(target: Target) -> Completion:
+            attempt = await self._attempt(scope, request, target)
+
+            async def send(exchange: Exchange) -> Parsed:
+                call = ModelCall(request, target.model, exchange.base_url, attempt.resolved.values)
+                async with self._egress.open(exchange.outgoing(target.vendor.dialect.build(call))) as incoming:
+                    exchange.began(incoming)
+                    return target.vendor.dialect.parse(await incoming.read(), request)
+
+            return _completion(attempt, *await self._attempts.make(attempt, send))
+
+        return await self._first_that_answers(scope, once)
+
+    async def stream(self, scope: Scope, request: LlmRequest, deliver: Deliver) -> Completion:
+        """``deliver`` takes deltas in the shape of ``imperal_sdk.llm.Delta``, as many as are there at a time. Awaiting
+        it is what slows the upstream down; cancelling this closes it at once. Once a delta is delivered there is no
+        other attempt."""
+        begun = False
+
+        async def once(target: Target) -> Completion:
+            attempt = await self._attempt(scope, request, target)
+            dialect = target.vendor.dialect
+
+            async def send(exchange: Exchange) -> Parsed:
+                nonlocal begun
+                call = ModelCall(request, target.model, exchange.base_url, attempt.resolved.values, streamed=True)
+                async with self._egress.open(exchange.outgoing(dialect.build(call))) as incoming:
+                    exchange.began(incoming)
+                    if incoming.status != 200:
+                        return dialect.parse(await incoming.read(), request)
+                    decoder = dialect.decoder(request)
+                    exchange.so_far = decoder.so_far
+                    async for piece in incoming:
+                        if deltas := decoder.feed(piece):
+                            begun = True
+                            await deliver(deltas)
+                    return decoder.finish()
+
+            return _completion(attempt, *await self._attempts.make(attempt, send))
+
+        return await self._first_that_answers(scope, once, may_go_on=lambda: not begun)
+
+    async def embed(self, scope: Scope, request: EmbedRequest) -> Embeddings:
+        async def once(target: Target) -> Embeddings:
+            attempt = Attempt(
+                CallId(new_id(self._clock)),
+                scope,
+                target,
+                Resolved({}, {}),
+                request.purpose,
+                request.model,
+                _most_tokens(request),
+                makes_text=False,
+            )
+
+            async def send(exchange: Exchange) -> ParsedEmbedding:
+                dialect = target.vendor.dialect
+                outgoing = exchange.outgoing(dialect.build_embedding(request.texts, target.model, exchange.base_url))
+                async with self._egress.open(outgoing) as incoming:
+                    exchange.began(incoming)
+                    return dialect.parse_embedding(await incoming.read(), request.texts)
+
+            made, cost = await self._attempts.make(attempt, send)
+            return Embeddings(
+                vectors=made.vectors,
+                model=made.model or target.model,
+                provider=target.vendor.name,
+                usage=made.usage,
+                is_byollm=target.is_byollm,
+                cost_nano_usd=cost,
+            )
+
+        return await self._first_that_answers(scope, once)
+
+    async def estimate(self, scope: Scope, request: LlmRequest) -> Estimate:
+        """Decide everything about a call, and send nothing."""
+        target = (await self._planner.plan(scope.principal)).targets[0]
+        attempt = await self._attempt(scope, request, target)
+        said = attempt.resolved.values.get("max_tokens")
+        return Estimate(
+            model=target.model,
+            provider=target.vendor.name,
+            is_byollm=target.is_byollm,
+            input_tokens=estimated_usage(request, "").input_tokens,
+            output_tokens_max=said if isinstance(said, int) else PLATFORM_OUTPUT_TOKENS_MAX,
+            cost_nano_usd_max=self._attempts.most_it_may_cost(attempt),
+        )
+
+    async def _attempt(self, scope: Scope, request: LlmRequest, target: Target) -> Attempt:
+        resolved = await self._parameters(scope, request.purpose, request.parameters, target)
+        return Attempt(
+            CallId(new_id(self._clock)),
+            scope,
+            target,
+            resolved,
+            request.purpose,
+            request.model,
+            most_input_tokens(request),
+        )
+
+    async def _parameters(self, scope: Scope, purpose: str, call: Parameters, target: Target) -> Resolved:
+        return await self._planner.parameters(target, scope.extension, purpose, call)
+
+    async def _first_that_answers(
+        self, scope: Scope, once: Callable[[Target], Awaitable[Made]], may_go_on: Callable[[], bool] = lambda: True
+    ) -> Made:
+        steps: Generator[Target, Made | UpstreamError, Made] = cascade(await self._planner.plan(scope.principal))
         target = next(steps)
         while True:
+            outcome = await self._patiently(target, once, may_go_on)
+            if isinstance(outcome, UpstreamError) and not may_go_on():
+                raise outcome
             try:
-                target = steps.send(await self._attempt(scope, request, target))
+                target = steps.send(outcome)
             except StopIteration as done:
-                completion: Completion = done.value
-                return completion
+                made: Made = done.value
+                return made
 
-    async def _attempt(self, scope: Scope, request: LlmRequest, target: Target) -> Completion | UpstreamError:
-        """One target: held, on record, sent, settled, on record again. An upstream's failure is returned."""
-        resolved = await self._planner.parameters(target, scope.extension, request.purpose, request.parameters)
-        attempt = _Attempt(CallId(new_id(self._clock)), scope, request, target, resolved)
-        hold = await self._account.hold(scope.principal, self._most_it_may_cost(target, request, resolved))
-        try:
-            async with recorded(self._ledger, attempt.intent(), self._clock) as recording:
-                base_url, secret = await self._open(target)
-                # From here on the upstream may work, and charge, whether or not its answer is waited for.
-                recording.cost_nano_usd = hold.nano_usd
-                try:
-                    parsed = await self._exchange(attempt, base_url, secret)
-                except UpstreamError as error:
-                    recording.cost_nano_usd = hold.nano_usd if error.may_have_charged else 0
-                    raise
-                recording.cost_nano_usd = cost = self._cost(target, parsed.usage)
-                recording.details |= parsed.usage.model_dump()
-        except UpstreamError as error:
-            return error
-        finally:
-            self._account.release(hold)
-        return attempt.completion(parsed, cost)
-
-    async def _exchange(self, attempt: "_Attempt", base_url: str, secret: Secret) -> Parsed:
-        target, dialect = attempt.target, attempt.target.vendor.dialect
-        outgoing = dialect.build(ModelCall(attempt.request, target.model, base_url, attempt.resolved.values))
-        header = (dialect.key_header, dialect.key_format)
-        reply = await self._egress.send(outgoing, secret, header, supervised=target.binding is None)
-        return dialect.parse(reply, attempt.request)
-
-    async def _open(self, target: Target) -> tuple[str, Secret]:
-        if target.binding is None:
-            assert self._local is not None
-            return await self._local.endpoint()
-        binding, owner = target.binding, target.binding.owner
-        try:
-            view = self._vault.view(owner.tenant)
-            secret = await view.open(owner.secret_name, binding.version, *binding.destination)
-        except NotFoundError:
-            raise UnavailableError(
-                "the model's configuration changed while the call was being made; call again"
-            ) from None
-        return target.base_url, secret
-
-    def _most_it_may_cost(self, target: Target, request: LlmRequest, resolved: Resolved) -> int:
-        if target.is_byollm:
-            return 0
-        said = resolved.values.get("max_tokens")
-        output = said if isinstance(said, int) else PLATFORM_OUTPUT_TOKENS_MAX
-        usage = Usage(input_tokens=most_input_tokens(request), output_tokens=output)
-        return self._prices.price(target.model).of(usage)
-
-    def _cost(self, target: Target, usage: Usage) -> int:
-        """Policy A: an attempt on the user's own key costs 0, always."""
-        return 0 if target.is_byollm else self._prices.price(target.model).of(usage)
+    async def _patiently(
+        self, target: Target, once: Callable[[Target], Awaitable[Made]], may_go_on: Callable[[], bool]
+    ) -> Made | UpstreamError:
+        """One target, again where that is safe. An upstream's failure is returned."""
+        tries, waited, key = 0, 0.0, target.key
+        while True:
+            tries += 1
+            if refusal := self._circuits.refusal(key, self._clock.monotonic()):
+                return refusal
+            try:
+                made = await once(target)
+            except UpstreamError as error:
+                if isinstance(error, UnavailableError):
+                    self._circuits.failed(key, self._clock.monotonic())
+                delay = self._retries.delay(error, tries, waited, random.random())  # noqa: S311
+                if delay is None or not may_go_on():
+                    return error
+                await asyncio.sleep(delay)
+                waited += delay
+            else:
+                self._circuits.succeeded(key)
+                return made
 
 
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    """What one attempt says to the ledger and to the extension."""
+def _most_tokens(request: EmbedRequest) -> int:
+    """No tokenizer makes more than one token of a byte, and marks add a few."""
+    return sum(len(text.encode()) + 8 for text in request.texts)
 
-    id: CallId
-    scope: Scope
-    request: LlmRequest
-    target: Target
-    resolved: Resolved
 
-    def intent(self) -> Event:
-        layers: dict[str, Json] = {
-            name: origin.layer + (" (dropped)" if origin.dropped else "")
-            for name, origin in self.resolved.provenance.items()
-        }
-        details: dict[str, Json] = {
-            "provider": self.target.vendor.name,
-            "model": self.target.model,
-            "model_asked": self.request.model,
-            "purpose": self.request.purpose,
-            "is_byollm": self.target.is_byollm,
-            "binding_version": self.target.binding.version if self.target.binding else 0,
-            "parameter_layers": layers,
-        }
-        return Event("intent", "llm", self.id, self.scope, details, parent=self.scope.call)
-
-    def completion(self, parsed: Parsed, cost: int) -> Completion:
-        return Completion(
-            content=parsed.content,
-            model=parsed.model or self.target.model,
-            provider=self.target.vendor.name,
-            stop_reason=parsed.stop_reason,
-            usage=parsed.usage,
-            is_byollm=self.target.is_byollm,
-            cost_nano_usd=cost,
-            provenance=self.resolved.provenance,
-        )
+def _completion(attempt: Attempt, parsed: Parsed, cost: int) -> Completion:
+    return Completion(
+        content=parsed.content,
+        model=parsed.model or attempt.target.model,
+        provider=attempt.target.vendor.name,
+        stop_reason=parsed.stop_reason,
+        usage=parsed.usage,
+        is_byollm=attempt.target.is_byollm,
+        cost_nano_usd=cost,
+        provenance=attempt.resolved.provenance,
+    )

@@ -19,6 +19,13 @@ class Target:
     is_byollm: bool
     binding: Binding | None
 
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Whose configuration it is, in which version."""
+        if self.binding is None:
+            return ("local",)
+        return self.binding.owner.tenant, self.binding.owner.name, str(self.binding.version), self.model
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

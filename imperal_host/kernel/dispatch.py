@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, SkipValidation, ValidationError
 
@@ -21,7 +21,7 @@ from imperal_host.errors import (
 from imperal_host.gateway.gateway import Gateway
 from imperal_host.gateway.planning import Planner
 from imperal_host.identity import CallId, Principal, Scope
-from imperal_host.kernel.broker import CallBroker, Models, Progress
+from imperal_host.kernel.broker import CallBroker, Progress
 from imperal_host.kernel.grants import granted
 from imperal_host.ledger.event import Event, Receipt
 from imperal_host.ledger.ledger import Appender
@@ -146,8 +146,10 @@ class Kernel:
         function = handle.function(call.function)
         call_id = CallId(new_id(self._clock))
         scope = Scope(call_id, principal, handle.manifest.app_id, handle.manifest.version, function.name)
-        broker = CallBroker(scope, granted(handle.manifest), cast(Models, self._gateway), progress)
-        intent = Event("intent", "call", call_id, scope, {"action_type": function.action_type})
+        broker = CallBroker(scope, granted(handle.manifest), self._gateway, progress)
+        intent = Event(
+            "intent", "call", call_id, scope, {"action_type": function.action_type}, arguments=call.arguments
+        )
         try:
             async with recorded(self._ledger, intent, self._clock) as recording:
                 recording.details["confirmed"] = call.confirmed

@@ -4,17 +4,16 @@ Canonical JSON is RFC 8785 restricted to what has one spelling everywhere: ASCII
 integers below 2**53. Under these limits sorted compact UTF-8 JSON is RFC 8785.
 """
 
-import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
 
-from imperal_host.identity import CallId, Scope
+from imperal_host.identity import CallId, Principal, Scope
 
-Kind = Literal["intent", "outcome"]
-FORMAT = 1
-GENESIS = bytes(32)
+Kind = Literal["intent", "outcome", "unresolved", "correction", "key-op", "config-op"]
+FORMAT = 2
 _PLAIN = frozenset({str, int, bool, type(None)})
 Json = str | int | bool | None | list["Json"] | dict[str, "Json"]
 
@@ -23,22 +22,32 @@ Json = str | int | bool | None | list["Json"] | dict[str, "Json"]
 class Event:
     """A fact about an action.
 
-    ``action`` is what was done (``call`` or ``llm``), ``details`` hold the rest: for an ``llm`` outcome
-    provider, model, is_byollm, tokens, provenance; ``cost_nano_usd`` is an integer, 0 for own keys.
+    ``action`` is what was done: ``call``, ``llm``, or the name of an operation. ``details`` hold the rest: for an
+    ``llm`` intent provider, model, is_byollm, provenance and ``hold_nano_usd``, the most that it may cost; for its
+    outcome the tokens as well. ``cost_nano_usd`` is an integer, 0 for own keys; a correction's may be negative.
+    ``arguments`` are never stored: an intent's row commits to them (``Signer.commitment``).
     """
 
     kind: Kind
-    action: Literal["call", "llm"]
+    action: str
     call: CallId
     scope: Scope
     details: dict[str, Json]
     parent: CallId | None = None
     cost_nano_usd: int = 0
+    arguments: Mapping[str, Any] | None = None
+
+
+def operation(
+    kind: Literal["key-op", "config-op"], action: str, call: CallId, principal: Principal, details: dict[str, Json]
+) -> Event:
+    """What an operator or an admin did, as one row: it has no intent, and costs nothing."""
+    return Event(kind, action, call, Scope(call, principal, "", "", ""), details)
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Where a row stands: its index in its tenant's chain and its hash, hexadecimal."""
+    """Where a row stands: its index in its tenant's tree and its hash, hexadecimal."""
 
     tenant: str
     index: int
@@ -57,12 +66,14 @@ def canonical(body: dict[str, Json]) -> bytes:
         raise ValueError(str(error)) from None
 
 
-def body_of(event: Event, index: int, previous: bytes, at_milliseconds: int) -> dict[str, Json]:
+def body_of(
+    event: Event, index: int, at_milliseconds: int, boot: int = 0, commitment: str | None = None
+) -> dict[str, Json]:
     principal = event.scope.principal
     return {
         "format": FORMAT,
         "index": index,
-        "previous": previous.hex(),
+        "boot": boot,
         "at_milliseconds": at_milliseconds,
         "kind": event.kind,
         "action": event.action,
@@ -75,26 +86,24 @@ def body_of(event: Event, index: int, previous: bytes, at_milliseconds: int) -> 
         "function": event.scope.function,
         "cost_nano_usd": event.cost_nano_usd,
         "details": event.details,
+        **({"arguments_hmac": commitment} if commitment else {}),
     }
-
-
-def hash_of(body: bytes) -> bytes:
-    """A leaf hash as in RFC 9162, section 2.1.1: SHA-256(0x00 || body). The body names its predecessor."""
-    return hashlib.sha256(b"\x00" + body).digest()
 
 
 def _check(value: Any, where: str) -> None:
     """What orjson would spell, and RFC 8785 would not, or not so. Twice a call: most values are plain."""
     kind = type(value)
     if kind is dict:
-        for name, item in value.items():
-            if not (isinstance(name, str) and name.isascii()):
-                raise ValueError(f"{where}: member name {name!r} is not ASCII")
-            if type(item) not in _PLAIN:
-                _check(item, f"{where}.{name}")
+        if not {str}.issuperset(map(type, value)) or not "".join(value).isascii():
+            raise ValueError(f"{where}: a member name is not ASCII: {list(value)!r:.200}")
+        if not _PLAIN.issuperset(map(type, value.values())):
+            for name, item in value.items():
+                if type(item) not in _PLAIN:
+                    _check(item, f"{where}.{name}")
     elif kind is list:
-        for item in value:
-            if type(item) not in _PLAIN:
-                _check(item, where)
+        if not _PLAIN.issuperset(map(type, value)):
+            for item in value:
+                if type(item) not in _PLAIN:
+                    _check(item, where)
     elif kind not in _PLAIN:
         raise ValueError(f"{where}: {kind.__name__} has no canonical form")

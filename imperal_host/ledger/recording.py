@@ -43,5 +43,6 @@ async def recorded(ledger: Appender, intent: Event, clock: Clock) -> AsyncIterat
         if code != "ledger.unavailable":
             duration: dict[str, Json] = {"duration_ms": int((clock.monotonic() - started) * 1000)}
             details = {**intent.details, **recording.details, "outcome": code, **duration}
-            outcome = replace(intent, kind="outcome", details=details, cost_nano_usd=recording.cost_nano_usd)
+            cost = recording.cost_nano_usd
+            outcome = replace(intent, kind="outcome", details=details, cost_nano_usd=cost, arguments=None)
             recording.receipt = await ledger.append(outcome)

@@ -1,19 +1,32 @@
-"""The ledger's SQL."""
+"""The SQL of rows."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from imperal_host.identity import CallId, TenantId, UserId
-from imperal_host.ledger.event import GENESIS, Event, Receipt, body_of, canonical, hash_of
+from imperal_host.ledger import trees
+from imperal_host.ledger.checkpoint import Signer
+from imperal_host.ledger.event import Event, Receipt, body_of, canonical
 from imperal_host.storage.database import Row, Transaction, Value
+from imperal_host.verify.merkle import leaf_hash
 
-_COLUMNS = 'tenant, "index", call_id, parent, kind, at_milliseconds, user, cost_nano_usd, body, hash'
+_COLUMNS = 'tenant, "index", call_id, parent, kind, at_milliseconds, user, cost_nano_usd, boot, body, hash'
+_COMPARED = 'tenant, "index", call_id, parent, kind, at_milliseconds, user, cost_nano_usd, boot, hash'
 _SELECT = f"select {_COLUMNS} from entry"
+_ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_COSTS = "kind in ('outcome', 'unresolved', 'correction')"  # word for word as in the index entry_of_user
 _PAGE = 1_000
-Told = tuple[Event, int]  # an event, and when it was told of: milliseconds since the epoch, UTC
+
+
+class Told(NamedTuple):
+    """An event, when it was told of (milliseconds since the epoch, UTC), and in which life of the host."""
+
+    event: Event
+    at_milliseconds: int
+    boot: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +41,7 @@ class Entry:
     at_milliseconds: int
     user: str
     cost_nano_usd: int
+    boot: int
     body: bytes
     hash: bytes
 
@@ -37,61 +51,44 @@ class Entry:
         return content
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
-    """How long a tenant's chain is, and its last hash."""
-
-    tenant: str
-    size: int
-    hash: bytes
-
-
-def append(transaction: Transaction, rows: Sequence[Told]) -> list[Receipt | BaseException]:
+def append(transaction: Transaction, signer: Signer, rows: Sequence[Told]) -> list[Receipt | BaseException]:
     """Each row's receipt, or what is wrong with that row: one that cannot be stored takes no other along."""
     if len(rows) == 1:
-        return [*_append(transaction, rows)]
+        return [*_append(transaction, signer, rows)]
     try:
-        return [*_append(transaction, rows)]
+        return [*_append(transaction, signer, rows)]
     except Exception:
         transaction.begin_again()
-        return [_append_alone(transaction, row) for row in rows]
+        return [_append_alone(transaction, signer, row) for row in rows]
 
 
-def _append_alone(transaction: Transaction, row: Told) -> Receipt | BaseException:
+def _append_alone(transaction: Transaction, signer: Signer, row: Told) -> Receipt | BaseException:
     try:
         with transaction.apart():
-            return _append(transaction, [row])[0]
+            return _append(transaction, signer, [row])[0]
     except Exception as error:
         if not transaction.is_open:  # the rows before it are gone with it
             raise
         return error
 
 
-def _append(transaction: Transaction, rows: Sequence[Told]) -> list[Receipt]:
+def _append(transaction: Transaction, signer: Signer, rows: Sequence[Told]) -> list[Receipt]:
     """As few statements as can be: at each of them the thread may have to wait for its turn with the event loop."""
-    tenants = list({event.scope.principal.tenant for event, _ in rows})
-    heads: dict[str, tuple[int, bytes]] = dict.fromkeys(tenants, (0, GENESIS))
-    found = transaction.rows(
-        f"select tenant, size, hash from head where tenant in (?{', ?' * (len(tenants) - 1)})", tenants
-    )
-    heads |= {tenant: (size, digest) for tenant, size, digest in found}
+    growing = trees.Growing(transaction, {told.event.scope.principal.tenant for told in rows})
     receipts: list[Receipt] = []
     values: list[Value] = []
-    for event, at_milliseconds in rows:
+    for event, at_milliseconds, boot in rows:
         principal = event.scope.principal
-        index, previous = heads[principal.tenant]
-        body = canonical(body_of(event, index, previous, at_milliseconds))
-        digest = hash_of(body)
-        heads[principal.tenant] = index + 1, digest
-        receipts.append(Receipt(principal.tenant, index, digest.hex()))
+        index = growing.size_of(principal.tenant)
+        secret = None if event.arguments is None else signer.commitment(principal.tenant, event.arguments)
+        body = canonical(body_of(event, index, at_milliseconds, boot, secret))
+        leaf = leaf_hash(body)
+        growing.append(principal.tenant, leaf)
+        receipts.append(Receipt(principal.tenant, index, leaf.hex()))
         values += (principal.tenant, index, event.call, event.parent, event.kind, at_milliseconds)
-        values += (principal.user, event.cost_nano_usd, body, digest)
-    row = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    transaction.run(f"insert into entry ({_COLUMNS}) values {row}{f', {row}' * (len(rows) - 1)}", values)
-    transaction.run(
-        f"insert or replace into head values (?, ?, ?){', (?, ?, ?)' * (len(heads) - 1)}",
-        [value for tenant, head in heads.items() for value in (tenant, *head)],
-    )
+        values += (principal.user, event.cost_nano_usd, boot, body, leaf, growing.head_of(principal.tenant))
+    transaction.run(f"insert into entry ({_COLUMNS}, head) values {_ROW}{f', {_ROW}' * (len(rows) - 1)}", values)
+    growing.sign(signer)
     return receipts
 
 
@@ -115,28 +112,33 @@ def latest(transaction: Transaction, limit: int, tenant: TenantId | None) -> lis
 
 def spent(transaction: Transaction, tenant: TenantId, user: UserId) -> int:
     row = transaction.row(
-        "select coalesce(sum(cost_nano_usd), 0) from entry where tenant = ? and user = ? and kind = 'outcome'",
+        f"select coalesce(sum(cost_nano_usd), 0) from entry where tenant = ? and user = ? and {_COSTS}",
         (tenant, user),
     )
     total: int = row[0] if row else 0
     return total
 
 
-def heads(transaction: Transaction) -> list[Head]:
-    rows = transaction.rows("select tenant, size, hash from head order by tenant")
-    return [Head(tenant, size, digest) for tenant, size, digest in rows]
+def of_kind(transaction: Transaction, call: CallId, kind: str) -> Entry | None:
+    row = transaction.row(_SELECT + " where call_id = ? and kind = ?", (call, kind))
+    return _entry(row) if row else None
 
 
-def walk(transaction: Transaction) -> Iterator[Entry]:
-    """Every row, by tenant and index, a page at a time."""
+def left_open(transaction: Transaction, boots: Sequence[int], limit: int) -> list[Entry]:
+    """Intents without an end, of these lives of the host."""
+    of_boots = f"select call_id from open_intent where boot in (?{', ?' * (len(boots) - 1)}) limit ?"
+    rows = transaction.rows(f"{_SELECT} where kind = 'intent' and call_id in ({of_boots})", (*boots, limit))
+    return [_entry(row) for row in rows]
+
+
+def walk(transaction: Transaction) -> Iterator[tuple[bytes, Row]]:
+    """Every row, by tenant and index, a page at a time: its bytes, and the columns that verification compares."""
     after: tuple[str, int] = ("", -1)
-    while rows := transaction.rows(
-        _SELECT + ' where (tenant, "index") > (?, ?) order by tenant, "index" limit ?', (*after, _PAGE)
-    ):
+    where = 'where (tenant, "index") > (?, ?) order by tenant, "index" limit ?'
+    while rows := transaction.rows(f"select body, {_COMPARED} from entry {where}", (*after, _PAGE)):
         for row in rows:
-            entry = _entry(row)
-            after = (entry.tenant, entry.index)
-            yield entry
+            yield row[0], row[1:]
+        after = rows[-1][1:3]
 
 
 def _entry(row: Row) -> Entry:

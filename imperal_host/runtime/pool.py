@@ -18,7 +18,7 @@ from imperal_sdk.manifest import Manifest
 # A claim comes first: what replaces the claimed one would take the processor from it.
 _FILL_SECONDS = 0.003
 # Who calls again at once finds it running: to stop and to wake a process takes longer than a short call.
-_PAUSE_SECONDS = 0.01
+_PAUSE_SECONDS = 0.1
 # A call that found a package before it was retired may lease it a little later; not this much.
 _RETIRED_SECONDS = 3_600.0
 Who = tuple[TenantId, UserId]

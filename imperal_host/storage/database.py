@@ -19,7 +19,7 @@ Value = None | int | float | str | bytes
 Row = tuple[Any, ...]  # SQLite's types are those of the schema, which is strict
 
 _BUSY_MILLISECONDS = 10_000
-_READS_MAX = 64
+_WAL_PAGES = 4_000  # 16 MB: a page that many commits touch is copied to its place less often
 
 
 class Transaction:
@@ -71,17 +71,24 @@ class Transaction:
 class Database:
     """Open with ``Database.open``; close when done.
 
-    Reads have a connection and a thread of their own, so that none waits behind a commit; they are taken in
-    batches, because a way to a thread and back costs more than most of them.
+    Reads have connections of their own, so that none waits behind a commit (write-ahead logging). A ``read`` is
+    of a few rows by their key and is done at once, in the event loop's thread: the way to another thread and back
+    costs many times what it does. A ``scan`` may take long and is done in a thread.
     """
 
-    def __init__(self, writer: apsw.Connection, reader: apsw.Connection) -> None:
+    def __init__(self, file: Path, writer: apsw.Connection, reader: apsw.Connection, scanner: apsw.Connection) -> None:
+        self.file = file
+        # What has been put there is done once the connections are closed.
+        self.at_close = ExitStack()
+        # What must hold on a connection that takes the place of one that failed.
+        self.check_reopened: Callable[[Transaction], object] = lambda _: None
         self._connection = writer
         self._reader = reader
+        self._scanner = scanner
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="database-writes")
-        self._reading = ThreadPoolExecutor(1, thread_name_prefix="database-reads")
-        self._reads: Batches[Callable[[Transaction], Any], Any] = Batches(self._start_reads, _READS_MAX)
+        self._scanning = ThreadPoolExecutor(1, thread_name_prefix="database-scans")
         self._appends: list[Batches[Any, Any]] = []
+        self._is_doubtful = False
 
     @classmethod
     def open(cls, file: Path) -> "Database":
@@ -96,15 +103,25 @@ class Database:
         with _one_at_a_time(file), _opening_errors(file), ExitStack() as undo:
             writer = undo.enter_context(closing(_connect(file)))
             _migrate(writer)
-            reader = undo.enter_context(closing(_connect(file)))
-            reader.execute("pragma query_only = on")
+            readers = [undo.enter_context(closing(_connect(file))) for _ in range(2)]
+            for reader in readers:
+                reader.execute("pragma query_only = on")
             undo.pop_all()
-        return cls(writer, reader)
+        return cls(file, writer, *readers)
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """``work`` sees one consistent state, as new as the last write that has returned, and changes nothing."""
-        answer: T = await self._reads.ask(work)
-        return answer
+        with _using_errors(), _transaction(self._reader, "begin") as transaction:
+            return work(transaction)
+
+    async def scan(self, work: Callable[[Transaction], T]) -> T:
+        """As ``read``, for what looks at many rows: the event loop goes on meanwhile."""
+
+        def run() -> T:
+            with _using_errors(), _transaction(self._scanner, "begin") as transaction:
+                return work(transaction)
+
+        return await ended(_start(self._scanning, run))
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """All of ``work`` or none of it; on disk when this returns."""
@@ -121,26 +138,37 @@ class Database:
 
     def _start_write(self, work: Callable[[Transaction], T]) -> Unstoppable[T]:
         def run() -> T:
-            with _using_errors(), _transaction(self._connection, "begin immediate") as transaction:
-                return work(transaction)
+            with _using_errors():
+                self._check_again()
+                try:
+                    with _transaction(self._connection, "begin immediate") as transaction:
+                        return work(transaction)
+                except apsw.IOError:
+                    # What the disk holds is not known now. A second try on the same connection could report as
+                    # written what is not (the kernel tells of a failed sync once): begin anew from the file.
+                    self._is_doubtful = True
+                    raise
 
         return _start(self._writing, run)
 
-    def _start_reads(self, works: list[Callable[[Transaction], Any]]) -> Unstoppable[list[Any]]:
-        def run() -> list[Any]:
-            with _using_errors(), _transaction(self._reader, "begin") as transaction:
-                return [_outcome(work, transaction) for work in works]
-
-        return _start(self._reading, run)
+    def _check_again(self) -> None:
+        """After a failed write or sync nothing is written until a new connection has found the data whole."""
+        if self._is_doubtful:
+            self._connection.close()
+            self._connection = _connect(self.file)
+            with _transaction(self._connection, "begin immediate") as transaction:
+                self.check_reopened(transaction)
+            self._is_doubtful = False
 
     def close(self) -> None:
         """What was asked before is done first."""
-        for batches in (self._reads, *self._appends):
+        for batches in self._appends:
             batches.flush()
-        for thread in (self._reading, self._writing):
+        for thread in (self._scanning, self._writing):
             thread.shutdown(wait=True)
-        self._reader.close()
-        self._connection.close()
+        for connection in (self._reader, self._scanner, self._connection):
+            connection.close()
+        self.at_close.close()
 
 
 def _connect(file: Path) -> apsw.Connection:
@@ -150,6 +178,9 @@ def _connect(file: Path) -> apsw.Connection:
         connection.execute("pragma journal_mode = wal")
         connection.execute("pragma synchronous = full")
         connection.execute("pragma foreign_keys = on")
+        # What one statement may have to undo is kept in memory: in a file it costs a fifth of a commit of many rows.
+        connection.execute("pragma temp_store = memory")
+        connection.execute(f"pragma wal_autocheckpoint = {_WAL_PAGES}")
     except BaseException:
         connection.close()
         raise
@@ -166,15 +197,6 @@ def _transaction(connection: apsw.Connection, begin: str) -> Iterator[Transactio
         if connection.in_transaction:
             connection.execute("rollback")
         raise
-
-
-def _outcome(work: Callable[[Transaction], Any], transaction: Transaction) -> Any:
-    """What it returns, or what it raises: a read that fails fails alone."""
-    try:
-        with _using_errors():
-            return work(transaction)
-    except BaseException as error:
-        return error
 
 
 def _start(thread: ThreadPoolExecutor, run: Callable[[], T]) -> Unstoppable[T]:

@@ -88,4 +88,63 @@ create index entry_of_user on entry (tenant, user, cost_nano_usd) where kind = '
 create index entry_of_parent on entry (parent) where parent is not null;
 """
 
-MIGRATIONS = (_1_BEGINNING, _2_SMALLER_INDEXES)
+# Merkle trees in place of the chains: the ledger brings the rows of ``head`` over when it is first opened. Each page
+# that a commit touches is written with it: the last head of a commit bears the checkpoint that is signed after it,
+# and a row says which head it came with, so that neither needs a table or an index of its own.
+_3_TREES = """
+create table tree (
+    name text primary key,
+    size integer not null,
+    peaks blob not null
+) strict, without rowid;
+
+create table node (
+    tree text not null,
+    level integer not null,
+    "index" integer not null,
+    hash blob not null,
+    primary key (tree, level, "index")
+) strict, without rowid;
+
+create table tenant_head (
+    "index" integer primary key,
+    tenant text not null,
+    size integer not null,
+    root blob not null,
+    note text
+) strict;
+
+create table boot (
+    epoch integer primary key autoincrement,
+    started_at_milliseconds integer not null
+) strict;
+
+create table open_intent (
+    call_id text primary key,
+    tenant text not null,
+    boot integer not null
+) strict, without rowid;
+insert into open_intent select call_id, tenant, 0 from entry i where kind = 'intent'
+    and not exists (select 1 from entry o where o.call_id = i.call_id and o.kind = 'outcome');
+
+alter table entry add column boot integer not null default 0;
+alter table entry add column head integer not null default 0;
+drop index entry_of_user;
+create index entry_of_user on entry (tenant, user, kind, cost_nano_usd)
+    where kind in ('outcome', 'unresolved', 'correction');
+
+create trigger entry_opens after insert on entry when new.kind = 'intent' begin
+    insert into open_intent values (new.call_id, new.tenant, new.boot);
+end;
+create trigger entry_ends after insert on entry when new.kind in ('outcome', 'unresolved') begin
+    select raise(abort, 'the call has no open intent') where not exists
+        (select 1 from open_intent where call_id = new.call_id and tenant = new.tenant);
+    delete from open_intent where call_id = new.call_id;
+end;
+create trigger entry_corrects after insert on entry when new.kind = 'correction' begin
+    select raise(abort, 'the call is not unresolved') where not exists
+        (select 1 from entry where call_id = new.call_id and kind = 'unresolved' and tenant = new.tenant);
+end;
+"""
+
+MIGRATIONS = (_1_BEGINNING, _2_SMALLER_INDEXES, _3_TREES)

@@ -9,8 +9,9 @@ from pathlib import Path
 import uvloop
 
 from imperal_host import log
-from tests.benchmarks import crowd, dispatch, echo, idle, report, start
+from tests.benchmarks import crowd, dispatch, echo, gateway, idle, ledger, report, start
 from tests.benchmarks.measure import FULL, QUICK
+from tests.benchmarks.proxies import run as proxies
 from tests.benchmarks.report import Row
 from tests.benchmarks.world import World, world
 
@@ -20,7 +21,10 @@ GROUPS: dict[str, Callable[[World], Awaitable[list[Row]]]] = {
     "echo": echo.run,
     "memory": idle.run,
     "dispatch": dispatch.run,
+    "ledger": ledger.run,
     "crowd": crowd.run,
+    "gateway": gateway.run,
+    "proxies": proxies.run,
 }
 
 

@@ -22,10 +22,11 @@ class Effort:
     peers_alive: int
     crowd_calls: int
     crowd_seconds_max: float
+    load_seconds: float
 
 
-FULL = Effort(2_000, 300, 3, 30, 300, 100, 10, 5_000, 240.0)
-QUICK = Effort(100, 20, 1, 3, 10, 4, 2, 60, 8.0)
+FULL = Effort(2_000, 300, 3, 30, 300, 100, 10, 5_000, 240.0, 5.0)
+QUICK = Effort(100, 20, 1, 3, 10, 4, 2, 60, 8.0, 0.5)
 
 
 def percentile(values: Sequence[float], share: float) -> float:

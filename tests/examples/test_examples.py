@@ -108,7 +108,7 @@ def test_the_demo_does_the_main_job_and_cleans_up(
     assert "the model's own server reports: temperature 0.4, max_tokens 40" in said
     assert "WORKED" not in said
     assert "ask the host for a key" in said
-    assert "The ledger holds: 14 rows; chains, one a tenant: 1." in said
+    assert "The ledger holds: 14 rows; trees, one a tenant: 1." in said
     assert not re.search(r"sk-ada-\w{6,}", said), "of the key no more than its beginning is shown"
     assert processes_of_session(session) == []
     assert sorted(path.name for path in place.iterdir()) == ["scratch"]

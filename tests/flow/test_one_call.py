@@ -91,7 +91,7 @@ async def test_the_four_rows_of_a_call_stand_in_order(world: World) -> None:
     assert details["parameter_layers"] == {"max_tokens": "call"}
     assert {row["extension"] for row in rows} == {"summarizer"}
     for before, after in pairwise(rows):
-        assert after["previous"] == before["hash"]
+        assert after["index"] == before["index"] + 1
 
 
 async def test_ctx_llm_knows_whose_model_it_is_before_the_first_call(world: World) -> None:

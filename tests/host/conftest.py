@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 
 from imperal_host.identity import CallId, Principal, Scope, TenantId, UserId
+from imperal_host.ledger.checkpoint import Signer
 from imperal_host.ledger.event import Event, Json, Kind
 from imperal_host.storage.database import Database
 
@@ -22,6 +23,7 @@ settings.load_profile("host")
 
 ROOT = Path(__file__).parents[2]
 NOBODY = 65534
+SIGNER = Signer(bytes(range(32)))
 _ids = itertools.count()
 
 

@@ -25,6 +25,7 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"billing"}),
     frozenset({"ledger", "vault", "tokens"}),
     frozenset({"storage"}),
+    frozenset({"verify"}),
     frozenset({"identity", "settings", "log", "clock"}),
     frozenset({"errors"}),
     frozenset({""}),  # the package itself: its docstring and its version
@@ -40,8 +41,10 @@ HOMES: dict[str, tuple[str, ...]] = {
     "uvicorn": ("imperal_host.cli",),
     "typer": ("imperal_host.cli",),
     "rich": ("imperal_host.cli",),
+    "aiohttp": ("imperal_host.gateway.transport",),
+    "yarl": ("imperal_host.gateway.transport",),
     "httpx": ("imperal_host.gateway",),
-    "cryptography": ("imperal_host.vault",),
+    "cryptography": ("imperal_host.vault", "imperal_host.ledger.checkpoint", "imperal_host.verify.note"),
     "structlog": ("imperal_host.log",),
     "logging": ("imperal_host.log", "imperal_sdk.worker.preload"),  # the latter makes it ready for extensions
     "pydantic_settings": ("imperal_host.settings", "imperal_host.cli.run"),  # run explains its errors
@@ -191,6 +194,17 @@ def test_imports_go_down_only_and_neighbours_are_strangers() -> None:
         for found in IMPORTS
         if inside(found.source, (HOST,)) and inside(found.target, (HOST,))
         if room(found.source) != room(found.target) and row(found.source) >= row(found.target)
+    ]
+    assert wrong == []
+
+
+def test_the_verifier_imports_nothing_of_the_writer() -> None:
+    known = {*sys.stdlib_module_names, "cryptography", "orjson"}
+    wrong = [
+        str(found)
+        for found in IMPORTS
+        if inside(found.source, ("imperal_host.verify",)) and not inside(found.target, ("imperal_host.verify",))
+        if found.target.partition(".")[0] not in known
     ]
     assert wrong == []
 

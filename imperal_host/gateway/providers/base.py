@@ -1,26 +1,29 @@
 """What a dialect is, and what all of them share."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import httpx
 import orjson
 from pydantic import JsonValue
 
-from imperal_host.errors import MalformedError, RateLimitedError, RefusedError, UnavailableError, UpstreamError
-from imperal_sdk.llm import CompletionBlock, LlmRequest, Parameters, TextBlock, Usage
+from imperal_host.errors import MalformedError
+from imperal_sdk.llm import CompletionBlock, ImageBlock, LlmRequest, Parameters, TextBlock, Usage
 
-_DETAIL_CHARACTERS_MAX = 300
 _CHARACTERS_PER_TOKEN = 4
 _TEMPLATE_TOKENS = 32
+_PICTURE_TOKENS_MAX = 16_384
+_READ_BY_THE_MODEL = {"messages", "system", "tools", "response_schema"}
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An upstream's answer, read whole."""
+    """An upstream's answer, read whole. ``retry_after_seconds`` is its Retry-After header, if it was readable."""
 
     status: int
     body: bytes
+    retry_after_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +42,24 @@ class Parsed:
 
 @dataclass(frozen=True, slots=True)
 class ModelCall:
-    """What goes to one target: the request with its resolved parameter ``values``."""
+    """What goes to one target: the request with its resolved parameter ``values``.
+
+    ``values`` has parameters by the names of ``imperal_sdk.llm.Parameters``, as JSON.
+    """
 
     request: LlmRequest
     model: str
     base_url: str
     values: dict[str, JsonValue]
     streamed: bool = False
+
+
+class ParsedEmbedding(NamedTuple):
+    """``model`` is what the upstream says it ran."""
+
+    vectors: tuple[tuple[float, ...], ...]
+    model: str
+    usage: Usage
 
 
 class StreamDecoder(Protocol):
@@ -72,8 +86,11 @@ class Provider(Protocol):
     ``key_header`` and ``key_format`` say where egress puts the key; a dialect never sees it.
     """
 
-    key_header: str
-    key_format: str
+    @property
+    def key_header(self) -> str: ...
+
+    @property
+    def key_format(self) -> str: ...
 
     def accepts(self, model: str) -> frozenset[str]:
         """The parameters this model takes."""
@@ -87,6 +104,18 @@ class Provider(Protocol):
 
     def parse(self, reply: Reply, request: LlmRequest) -> Parsed:
         """Raises ``UpstreamError``."""
+        ...
+
+    def decoder(self, request: LlmRequest) -> StreamDecoder:
+        """Reads the body of a 200 to a request that was built with ``streamed``; any other status goes to ``parse``."""
+        ...
+
+    def build_embedding(self, texts: Sequence[str], model: str, base_url: str) -> httpx.Request:
+        """Raises ``RefusedError`` if the dialect has no embeddings."""
+        ...
+
+    def parse_embedding(self, reply: Reply, texts: Sequence[str]) -> ParsedEmbedding:
+        """One vector for each of the texts that were sent, in their order. Raises ``UpstreamError``."""
         ...
 
 
@@ -111,39 +140,6 @@ def json_object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def refused(reply: Reply) -> UpstreamError:
-    """The error for a reply that is not 200, in words for the one who configured the model."""
-    detail = _detail(reply.body)
-    said = f" ({detail})" if detail else ""
-    match reply.status:
-        case 401 | 403:
-            return RefusedError(f"the model's server refused the key: {reply.status}{said}")
-        case 404:
-            return RefusedError(f"the model's server does not know this model or address: 404{said}")
-        case 408 | 409 | 425 | 500 | 502 | 503 | 504 | 529:
-            return UnavailableError(f"the model's server is not available: {reply.status}{said}")
-        case 429:
-            return RateLimitedError(f"the model's server limits the rate: 429{said}")
-        case status if 300 <= status < 400:
-            return RefusedError(f"the model's server answered with a redirect ({status}); redirects are not followed")
-        case status if status >= 500:
-            return UnavailableError(f"the model's server failed: {status}{said}")
-        case status:
-            return RefusedError(f"the model's server refused the request: {status}{said}")
-
-
-def _detail(body: bytes) -> str:
-    try:
-        error = orjson.loads(body)["error"]
-        text = error["message"] if isinstance(error, dict) else error
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return ""
-    if not isinstance(text, str):
-        return ""
-    printable = "".join(c if c.isprintable() else " " for c in text)
-    return " ".join(printable.split())[:_DETAIL_CHARACTERS_MAX]
-
-
 def token_count(value: object) -> int:
     """A count as an upstream states it. Raises ``MalformedError`` for what is no count."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**40:
@@ -164,15 +160,35 @@ def stated_model(body: dict[str, Any]) -> str:
 
 def estimated_usage(request: LlmRequest, text: str) -> Usage:
     """For servers that do not count: four characters a token, marked as not exact."""
-    asked = _tokens(request.system) + sum(_tokens(message.text) + 4 for message in request.messages)
+    asked = len(_asked(request)) // _CHARACTERS_PER_TOKEN + _TEMPLATE_TOKENS
     return Usage(input_tokens=asked, output_tokens=_tokens(text), exact=False)
 
 
 def most_input_tokens(request: LlmRequest) -> int:
-    """An upper bound: no tokenizer makes more than one token of a byte, and templates add a few."""
-    texts = [request.system, *(message.text for message in request.messages)]
-    return sum(len(text.encode()) + _TEMPLATE_TOKENS for text in texts)
+    """An upper bound: no tokenizer makes more than one token of a byte, templates add a few, and a picture that
+    is named by its address counts as a large one."""
+    pictures = sum(isinstance(block, ImageBlock) for message in request.messages for block in message.blocks)
+    return len(_asked(request)) + (len(request.messages) + 1) * _TEMPLATE_TOKENS + pictures * _PICTURE_TOKENS_MAX
+
+
+def embedded_usage(texts: Sequence[str]) -> Usage:
+    """For servers that do not count what they embed."""
+    return Usage(input_tokens=sum(map(_tokens, texts)), output_tokens=0, exact=False)
+
+
+def _asked(request: LlmRequest) -> bytes:
+    """All that a model reads of a request. JSON only lengthens it."""
+    return request.model_dump_json(include=_READ_BY_THE_MODEL, exclude_defaults=True).encode()
 
 
 def _tokens(text: str) -> int:
     return -(-len(text) // _CHARACTERS_PER_TOKEN)
+
+
+def vectors_of(rows: list[Any], texts: Sequence[str]) -> tuple[tuple[float, ...], ...]:
+    """One vector of numbers for each text, all of one length. Raises ``MalformedError``."""
+    if len(rows) != len(texts) or not all(isinstance(row, list) and row for row in rows):
+        raise MalformedError(f"the model's server answered {len(rows)} vectors for {len(texts)} texts, or empty ones")
+    if len({len(row) for row in rows}) != 1 or not all({*map(type, row)} <= {float, int} for row in rows):
+        raise MalformedError("the model's server answered vectors of different lengths, or not of numbers")
+    return tuple(tuple(map(float, row)) for row in rows)

@@ -1,11 +1,15 @@
 """``ledger``: what happened, and whether the record holds."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import apsw
 import pytest
 
+from imperal_host.ledger.checkpoint import Signer
 from tests.conftest import ROOT
 from tests.host.cli.command import Command, error_of
 
@@ -24,9 +28,10 @@ def test_an_empty_ledger_holds(command: Command) -> None:
     assert command("token", "list").status == 0
     assert command("ledger", "show").text == "The ledger is empty: no call has been made yet.\n"
     assert command("ledger", "show", "--json").json == []
-    assert command("ledger", "verify").text.startswith("The ledger holds: 0 rows; chains, one a tenant: 0.\n")
+    assert command("ledger", "verify").text.startswith("The ledger holds: 0 rows; trees, one a tenant: 0.\n")
     assert command("ledger", "verify", "--json").json == {
         "holds": True, "rows": 0, "tenants": 0, "open_intents": 0, "findings": [],
+        "checkpoint_size": 0, "is_witnessed": False,
     }  # fmt: skip
 
 
@@ -41,7 +46,7 @@ def test_a_call_leaves_an_intent_and_an_outcome(command: Command) -> None:
     shown = command("ledger", "show", "--limit", "1").text
     assert "globex/local" in shown
     assert "acme/ada" not in shown
-    assert command("ledger", "verify").text.startswith("The ledger holds: 4 rows; chains, one a tenant: 2.\n")
+    assert command("ledger", "verify").text.startswith("The ledger holds: 4 rows; trees, one a tenant: 2.\n")
 
 
 @pytest.fixture(scope="module")
@@ -90,3 +95,71 @@ def test_a_row_that_is_none_cannot_be_shown_and_the_way_on_is_told(recorded: Com
     sql(recorded.database_file, 'update entry set body = ? where "index" = 1', body)
     assert "imperal-host ledger verify" in error_of(recorded("ledger", "show"))
     assert recorded("ledger", "verify").status == 1
+
+
+def verify(command: Command, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """The separate verifier, which has nothing of the host but what it is given."""
+    return subprocess.run(
+        [Path(sys.executable).with_name("imperal-verify"), *map(str, arguments)],
+        env={"PATH": os.environ["PATH"]},
+        cwd=command.place,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_an_export_and_a_receipt_are_checked_with_the_public_key_alone(recorded: Command) -> None:
+    key = recorded("ledger", "key").text.strip()
+    call = recorded("ledger", "show", "--json").json[-1]["call_id"]
+    assert recorded("ledger", "export", "all.jsonl").status == 0
+    (recorded.place / "receipt.json").write_text(recorded("ledger", "receipt", call).text)
+    (recorded.place / "kept").write_text(recorded("ledger", "checkpoint").text)
+
+    export = verify(recorded, "export", "--key", key, "all.jsonl")
+    assert (export.returncode, export.stdout.splitlines()[0][:27]) == (0, "holds: 4 rows of 1 tenants,")
+    assert "cannot be told" in export.stdout
+    witnessed = verify(recorded, "export", "--key", key, "--witness", "kept", "all.jsonl")
+    assert "It goes on from the kept checkpoint." in witnessed.stdout
+    receipt = verify(recorded, "receipt", "--key", key, "receipt.json")
+    assert receipt.returncode == 0
+    assert call in receipt.stdout
+
+    for file, name in (("all.jsonl", "export"), ("receipt.json", "receipt")):
+        path = recorded.place / file
+        path.write_text(path.read_text().replace('"greet"', '"other"', 1))
+        forged = verify(recorded, name, "--key", key, file)
+        assert (forged.returncode, "NOT PROVEN" in forged.stdout) == (1, True)
+    other = str(Signer.generate().key)
+    assert "not signed by" in verify(recorded, "export", "--key", other, "all.jsonl").stdout
+    assert verify(recorded, "receipt", "--key", "nonsense+x", "receipt.json").returncode == 1
+    assert verify(recorded, "export", "--key", key, "no-such-file").returncode == 2
+
+
+def test_a_ledger_that_was_put_back_is_not_opened_where_a_witness_knows_better(command: Command) -> None:
+    command.place.mkdir(exist_ok=True)
+    witnessed = command.having(IMPERAL_WITNESS_FILE=command.place / "witness")
+    assert witnessed(*GREET).status == 0
+    shutil.copytree(command.data_dir, command.place / "backup")
+    assert witnessed(*GREET).status == 0
+    assert "no older than what the witness knows" in witnessed("ledger", "verify").text
+    shutil.rmtree(command.data_dir)
+    shutil.copytree(command.place / "backup", command.data_dir)
+
+    assert "put back to an older state" in error_of(witnessed(*GREET))
+    found = witnessed("ledger", "verify")
+    assert (found.status, "the witness's checkpoint is of" in found.out) == (1, True)
+    assert command("ledger", "verify").status == 0, "without the witness nobody could tell"
+
+
+def test_a_lost_key_is_not_replaced(recorded: Command) -> None:
+    recorded.kek_file.with_name("kek-ledger").unlink()
+    assert "restore it" in error_of(recorded(*GREET))
+    assert "IMPERAL_LEDGER_KEY_FILE" in error_of(recorded("ledger", "verify"))
+
+
+def test_a_key_beside_the_rows_it_signs_is_refused(command: Command) -> None:
+    beside = command.having(IMPERAL_LEDGER_KEY_FILE=command.data_dir / "key")
+    assert "IMPERAL_LEDGER_KEY_FILE elsewhere" in error_of(beside("token", "list"))
+    assert not (command.data_dir / "key").exists()

@@ -44,7 +44,13 @@ class ScriptedServer:
                 writer.write(step)
                 await writer.drain()
             else:
-                await step(writer)
+                doing, gone = asyncio.ensure_future(step(writer)), asyncio.ensure_future(reader.read())
+                try:
+                    await asyncio.wait({doing, gone}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    for each in (doing, gone):
+                        each.cancel()
+                    await asyncio.gather(doing, gone, return_exceptions=True)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:

@@ -11,18 +11,21 @@ import httpx
 from imperal_host.billing.account import Account
 from imperal_host.billing.price import Price, PriceTable
 from imperal_host.gateway.addresses import Address, AddressGuard
+from imperal_host.gateway.attempt import Attempts
 from imperal_host.gateway.binding import BindingDraft
-from imperal_host.gateway.egress import Egress
+from imperal_host.gateway.circuit import Circuits
+from imperal_host.gateway.egress import Egress, Limits
 from imperal_host.gateway.gateway import Gateway
 from imperal_host.gateway.planning import Planner
 from imperal_host.gateway.providers.vendors import BUILT_IN
+from imperal_host.gateway.retries import RetryPolicy
 from imperal_host.gateway.store import Bindings, Layers
 from imperal_host.ledger.ledger import Appender, Ledger
 from imperal_host.storage.database import Database
 from imperal_host.vault.keyring import FileKek
 from imperal_host.vault.secret import Secret
 from imperal_host.vault.store import Vault
-from tests.host.conftest import FixedClock
+from tests.host.conftest import SIGNER, FixedClock
 
 OWN_KEY, PLATFORM_KEY = "sk-own-0123456789abcdefghijklmnop", "sk-platform-0123456789abcdefghij"
 OWN = BindingDraft("openai", "own-model", api_key=OWN_KEY)
@@ -77,30 +80,27 @@ class LocalServer:
 
 
 class Stage:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, guard: AddressGuard | None = None) -> None:
         self.clock = FixedClock()
         self.vault = Vault(database, FileKek(bytes(range(32))))
         self.vendors = {vendor.name: vendor for vendor in BUILT_IN}
-        self.guard = AddressGuard()
+        self.guard = guard or AddressGuard()
         self.bindings = Bindings(database, self.vault.view, self.vendors, self.guard, self.clock)
         self.layers = Layers(database, self.clock)
-        self.ledger = Ledger(database, self.clock)
-        self.transport = ScriptedTransport()
+        self.ledger = Ledger(database, self.clock, SIGNER)
+        self.transport: Any = ScriptedTransport()
+        self.limits = Limits(10, 10, 10, 100_000)
         self.names = {"api.openai.com": "8.8.8.8", "api.anthropic.com": "1.1.1.1", "127.0.0.1": "127.0.0.1"}
         self.account: Account | None = None
+        self.retries = RetryPolicy(tries_max=1)
 
     def gateway(self, *, budget: int | None = None, local: bool = False, ledger: Appender | None = None) -> Gateway:
         self.account = Account(self.ledger, budget)
-        return Gateway(
-            self.planner(local=local),
-            self.vault,
-            LocalServer() if local else None,
-            Egress(self.transport, self.guard, seconds_max=10, bytes_max=100_000, resolver=self._resolve),
-            PRICES,
-            self.account,
-            ledger or self.ledger,
-            self.clock,
+        attempts = Attempts(
+            self.vault, LocalServer() if local else None, PRICES, self.account, ledger or self.ledger, self.clock
         )
+        egress = Egress(self.transport, self.guard, self.limits, resolver=self._resolve)
+        return Gateway(self.planner(local=local), attempts, egress, self.retries, Circuits(), self.clock)
 
     def planner(self, *, local: bool = False) -> Planner:
         return Planner(self.bindings, self.layers, self.vendors, LOCAL_MODEL if local else None)

@@ -6,7 +6,8 @@ import pytest
 
 from imperal_host.errors import EgressBlockedError, UnavailableError
 from imperal_host.gateway.addresses import AddressGuard
-from imperal_host.gateway.egress import Egress, make_transport
+from imperal_host.gateway.egress import Egress
+from imperal_host.gateway.transport import AiohttpTransport
 from tests.host.gateway.conftest import LOOPBACK, answer, running
 from tests.host.gateway.test_egress import Names, Unreached, egress, send
 
@@ -93,7 +94,7 @@ async def test_the_hosts_own_server_is_on_loopback_or_not_reached(scheme: str, a
 
 
 async def test_the_hosts_own_server_is_reached_without_an_allow_list_and_nobody_elses_is() -> None:
-    async with running(answer(b"mine")) as server, make_transport() as transport:
+    async with running(answer(b"mine")) as server, AiohttpTransport() as transport:
         way = egress(transport, PUBLIC_ONLY)
         assert (await send(way, server.url, supervised=True)).body == b"mine"
         with pytest.raises(EgressBlockedError):
@@ -101,7 +102,7 @@ async def test_the_hosts_own_server_is_reached_without_an_allow_list_and_nobody_
 
 
 async def test_ipv6_loopback_is_permitted_when_it_is_listed() -> None:
-    async with running(answer(b"four")) as server, make_transport() as transport:
+    async with running(answer(b"four")) as server, AiohttpTransport() as transport:
         way = egress(transport, LOOPBACK, resolver=Names(["::1", "127.0.0.1"]))
         # Nobody listens on ::1; an address that was not permitted would have ended it before the second.
         assert (await send(way, f"http://localhost:{server.port}/")).body == b"four"

@@ -16,10 +16,11 @@ from imperal_host.errors import (
 )
 from imperal_host.gateway.providers.anthropic import Anthropic
 from imperal_host.gateway.providers.base import Parsed, Provider, Reply
+from imperal_host.gateway.providers.ollama import Ollama
 from imperal_host.gateway.providers.openai import OpenAI
 from imperal_sdk.llm import LlmRequest, Message
 
-DIALECTS: list[Provider] = [OpenAI(), Anthropic()]
+DIALECTS: list[Provider] = [OpenAI(), Anthropic(), Ollama()]
 REQUEST = LlmRequest(messages=(Message(role="user", content="Hello"),))
 
 WORDS = st.sampled_from(
@@ -157,8 +158,8 @@ def test_a_status_becomes(dialect: Provider, status: int, error: type[UpstreamEr
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        (b'{"error": {"message": "no such model"}}', "(no such model)"),
-        (b'{"error": "no such model"}', "(no such model)"),
+        (b'{"error": {"message": "no such thing"}}', "(no such thing)"),
+        (b'{"error": "no such thing"}', "(no such thing)"),
         (b'{"error": {"message": "a\\nb\\u001b[31m\\u202ec"}}', "(a b [31m c)"),
         (b'{"error": {"message": ""}}', ""),
         (b'{"error": null}', ""),

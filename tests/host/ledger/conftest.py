@@ -4,14 +4,17 @@ import pytest
 
 from imperal_host.ledger.ledger import Ledger
 from imperal_host.storage.database import Database
-from tests.host.conftest import FixedClock, event
+from tests.host.conftest import SIGNER, FixedClock, event
 
 Filled = Callable[[int], Awaitable[Ledger]]
 
 
 @pytest.fixture
-def ledger(database: Database, clock: FixedClock) -> Ledger:
-    return Ledger(database, clock)
+async def ledger(database: Database, clock: FixedClock) -> Ledger:
+    """In the middle of its life: the first append of a process begins it, with a commit more."""
+    made = Ledger(database, clock, SIGNER)
+    await made._begin_boot(0)
+    return made
 
 
 @pytest.fixture

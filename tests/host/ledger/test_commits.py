@@ -14,7 +14,7 @@ from imperal_host.errors import LedgerError
 from imperal_host.ledger.event import Event, Receipt
 from imperal_host.ledger.ledger import Ledger
 from imperal_host.storage.database import Database, Transaction
-from tests.host.conftest import FixedClock, event, sql, turns_of_the_loop
+from tests.host.conftest import SIGNER, FixedClock, event, sql, turns_of_the_loop
 
 
 async def append_all(ledger: Ledger, events: list[Event]) -> list[Receipt | BaseException]:
@@ -95,7 +95,7 @@ async def test_a_row_that_cannot_be_stored_fails_alone(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, int, int | float | str]]
 ) -> None:
     database = Database.open(tmp_path_factory.mktemp("poison") / "host.sqlite3")
-    ledger = Ledger(database, FixedClock())
+    ledger = Ledger(database, FixedClock(), SIGNER)
     stored: set[int] = set()
     good: list[bool] = []
     for _, call, detail in rows:  # a call that is there has no second intent
@@ -199,7 +199,8 @@ async def test_what_is_queued_when_the_database_is_closed_is_on_disk_and_told(
     database_file: Path, clock: FixedClock
 ) -> None:
     database = Database.open(database_file)
-    ledger = Ledger(database, clock)
+    ledger = Ledger(database, clock, SIGNER)
+    await ledger._begin_boot(0)
     appending = [asyncio.ensure_future(ledger.append(row)) for row in intents(200)]
     await turns_of_the_loop(1)  # each has asked; at most one commit has begun
     database.close()

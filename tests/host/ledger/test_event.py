@@ -1,6 +1,5 @@
 """Canonical bytes: RFC 8785 on the domain that has one spelling everywhere."""
 
-import hashlib
 import json
 from typing import Any
 
@@ -8,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imperal_host.ledger.event import GENESIS, body_of, canonical, hash_of
-from tests.host.conftest import event
+from imperal_host.identity import CallId
+from imperal_host.ledger.event import body_of, canonical, operation
+from tests.host.conftest import event, principal
 
 INTEGERS = st.integers(-(2**53) + 1, 2**53 - 1)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -73,15 +73,20 @@ def test_a_second_implementation_writes_the_same_bytes(body: dict[str, Any]) -> 
     assert canonical(body) == plain.encode()
 
 
-def test_a_leaf_hash_is_sha256_with_the_prefix_of_rfc_9162() -> None:
-    assert hash_of(b"") == bytes.fromhex("6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d")
-    assert hash_of(b"{}") == hashlib.sha256(b"\x00{}").digest()
-
-
-def test_a_body_names_its_predecessor_and_everything_it_is_about() -> None:
-    body = body_of(event("outcome", "a1", cost=7, model="m"), 3, GENESIS, 1_750_000_000_000)
+def test_a_body_names_its_place_and_everything_it_is_about() -> None:
+    body = body_of(event("outcome", "a1", cost=7, model="m"), 3, 1_750_000_000_000, boot=4)
     assert canonical(body) == (
-        b'{"action":"llm","at_milliseconds":1750000000000,"call_id":"a1","cost_nano_usd":7,"details":{"model":"m"},'
-        b'"extension":"summarizer","extension_version":"1.0","format":1,"function":"summarize","index":3,'
-        b'"kind":"outcome","parent":null,"previous":"' + b"00" * 32 + b'","tenant":"acme","user":"ada"}'
+        b'{"action":"llm","at_milliseconds":1750000000000,"boot":4,"call_id":"a1","cost_nano_usd":7,'
+        b'"details":{"model":"m"},"extension":"summarizer","extension_version":"1.0","format":2,'
+        b'"function":"summarize","index":3,"kind":"outcome","parent":null,"tenant":"acme","user":"ada"}'
+    )
+
+
+def test_an_operation_is_one_row_of_its_own() -> None:
+    done = operation("key-op", "keys.promote", CallId("k1"), principal("platform", "root"), {"key": "abc"})
+    assert (done.kind, done.action, done.scope.principal.user, done.cost_nano_usd) == (
+        "key-op",
+        "keys.promote",
+        "root",
+        0,
     )

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from imperal_host.errors import LedgerError
 from imperal_host.identity import CallId, TenantId, UserId
-from imperal_host.ledger.event import GENESIS, Event
+from imperal_host.ledger.event import Event
 from imperal_host.ledger.ledger import Ledger
 from imperal_host.storage.database import Database
-from tests.host.conftest import FixedClock, event, scope, sql
+from imperal_host.verify.merkle import leaf_hash
+from tests.host.conftest import SIGNER, FixedClock, event, scope, sql
 from tests.host.ledger.conftest import Filled
 
 ACME, GLOBEX = TenantId("acme"), TenantId("globex")
@@ -27,14 +28,14 @@ async def test_a_receipt_names_a_row_that_another_connection_sees(ledger: Ledger
     assert str(receipt) == f"acme:0:{receipt.hash}"
 
 
-async def test_each_row_names_the_hash_of_the_one_before_it(filled: Filled) -> None:
+async def test_each_row_is_a_leaf_in_its_place(filled: Filled) -> None:
     ledger = await filled(4)
     rows = await ledger.latest(100)
-    assert [row.index for row in rows] == list(range(8))
-    assert [row.content["previous"] for row in rows] == [GENESIS.hex(), *(row.hash.hex() for row in rows[:-1])]
+    assert [row.content["index"] for row in rows] == [row.index for row in rows] == list(range(8))
+    assert [leaf_hash(row.body) for row in rows] == [row.hash for row in rows]
 
 
-async def test_tenants_have_chains_of_their_own(ledger: Ledger) -> None:
+async def test_tenants_have_trees_of_their_own(ledger: Ledger) -> None:
     for number in range(3):
         for tenant in ("acme", "globex"):
             receipt = await ledger.append(event("intent", f"{tenant}-{number}", tenant=tenant))
@@ -64,7 +65,7 @@ async def test_whatever_is_appended_gives_chains_that_hold(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, int, str]]
 ) -> None:
     database = Database.open(tmp_path_factory.mktemp("chain") / "host.sqlite3")
-    ledger = Ledger(database, FixedClock())
+    ledger = Ledger(database, FixedClock(), SIGNER)
     for number, (tenant, cost, text) in enumerate(rows):
         await ledger.append(event("intent", f"a{number}", tenant=tenant, text=text))
         await ledger.append(event("outcome", f"a{number}", tenant=tenant, cost=cost, text=text))
@@ -144,14 +145,14 @@ async def test_a_ledger_that_cannot_write_says_so_and_keeps_what_it_has(
     database_file: Path, clock: FixedClock, breaks: Callable[[Database], None]
 ) -> None:
     database = Database.open(database_file)
-    ledger = Ledger(database, clock)
+    ledger = Ledger(database, clock, SIGNER)
     await ledger.append(event("intent", "before"))
     breaks(database)
     with pytest.raises(LedgerError, match="nothing goes out unrecorded"):
         await ledger.append(event("intent", "after", padding="x" * 100_000))
     database.close()
     reopened = Database.open(database_file)
-    again = Ledger(reopened, clock)
+    again = Ledger(reopened, clock, SIGNER)
     assert [row.call_id for row in await again.latest(10)] == ["before"]
     await again.append(event("outcome", "before"))
     assert (await again.verify()).holds

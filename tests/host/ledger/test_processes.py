@@ -8,13 +8,14 @@ import pytest
 
 from imperal_host.ledger.ledger import Ledger
 from imperal_host.storage.database import Database
-from tests.host.conftest import ROOT, FixedClock
+from tests.host.conftest import ROOT, SIGNER, FixedClock
 
 APPENDS = """
 import asyncio, sys
 from pathlib import Path
 from imperal_host.clock import SystemClock
 from imperal_host.identity import CallId, Principal, Scope, TenantId, UserId
+from imperal_host.ledger.checkpoint import Signer
 from imperal_host.ledger.event import Event
 from imperal_host.ledger.ledger import Ledger
 from imperal_host.storage.database import Database
@@ -23,7 +24,7 @@ file, who, count, at_once = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), in
 
 async def main() -> None:
     database = Database.open(file)
-    ledger = Ledger(database, SystemClock())
+    ledger = Ledger(database, SystemClock(), Signer(bytes(range(32))))
     scope = Scope(CallId("parent"), Principal(TenantId("acme"), UserId(who)), "e", "1", "f")
 
     async def act(number: int) -> None:
@@ -56,7 +57,7 @@ async def test_two_processes_append_to_one_chain(database_file: Path, clock: Fix
     assert [errors for _, errors in told] == ["", ""]
     receipts = [line for output, _ in told for line in output.split()]
     database = Database.open(database_file)
-    report = await Ledger(database, clock).verify()
+    report = await Ledger(database, clock, SIGNER).verify()
     assert (report.findings, report.rows, report.open_intents) == ((), 240, 0)
     assert stored(database) == set(receipts)
     database.close()
@@ -77,7 +78,7 @@ async def test_a_process_that_is_killed_loses_no_row_that_it_was_told_of(
     process.stderr.close()
 
     database = Database.open(database_file)
-    ledger = Ledger(database, clock)
+    ledger = Ledger(database, clock, SIGNER)
     report = await ledger.verify()
     assert report.findings == ()
     assert report.open_intents <= at_once

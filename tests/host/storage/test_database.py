@@ -14,7 +14,17 @@ from tests.host.conftest import NOBODY, bytes_on_disk, run_as_nobody, sql, turns
 
 TABLES = {
     *("token", "tenant_key", "secret", "key_check", "binding"),
-    *("parameter_layer", "entry", "head", "schema_version"),
+    *(
+        "parameter_layer",
+        "entry",
+        "head",
+        "schema_version",
+        "tree",
+        "node",
+        "tenant_head",
+        "boot",
+        "open_intent",
+    ),
 }
 
 OPEN_AND_TELL = """
@@ -70,7 +80,8 @@ def test_an_older_file_is_brought_up_to_date_and_keeps_its_rows(database_file: P
 
 async def test_what_a_user_has_spent_is_read_from_an_index_alone(database: Database) -> None:
     """It is asked before each platform call: it must not read the rows themselves."""
-    question = "select sum(cost_nano_usd) from entry where tenant = ? and user = ? and kind = 'outcome'"
+    question = "select sum(cost_nano_usd) from entry where tenant = ? and user = ?"
+    question += " and kind in ('outcome', 'unresolved', 'correction')"
     plan = await database.read(lambda t: t.rows(f"explain query plan {question}", ("acme", "ada")))
     assert "USING COVERING INDEX entry_of_user" in plan[0][3]
 
@@ -197,7 +208,7 @@ async def test_two_databases_on_one_file_take_turns_and_see_each_other(database:
     other.close()
 
 
-async def test_a_read_sees_one_consistent_state_while_another_database_writes(
+async def test_a_scan_sees_one_consistent_state_while_another_database_writes(
     database: Database, database_file: Path
 ) -> None:
     reading, written = threading.Event(), threading.Event()
@@ -209,7 +220,7 @@ async def test_a_read_sees_one_consistent_state_while_another_database_writes(
         return before, len(transaction.rows("select 1 from head"))
 
     other = Database.open(database_file)
-    look = asyncio.ensure_future(database.read(look_twice))
+    look = asyncio.ensure_future(database.scan(look_twice))
     await asyncio.to_thread(reading.wait, 10)
     await put_head(other, "acme")
     written.set()
