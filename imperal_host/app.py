@@ -29,6 +29,7 @@ from imperal_host.gateway.providers.vendors import BUILT_IN as BUILT_IN_VENDORS
 from imperal_host.gateway.retries import RetryPolicy
 from imperal_host.gateway.store import Bindings, Layers
 from imperal_host.gateway.transport import AiohttpTransport
+from imperal_host.gateway.trial import Trials
 from imperal_host.identity import CallId, Package, Principal, UserId
 from imperal_host.kernel.dispatch import Kernel
 from imperal_host.ledger import trees
@@ -152,6 +153,7 @@ async def open_host(stores: Stores) -> AsyncIterator[Host]:
             stores.catalog,
             kernel,
             planner,
+            Trials(gateway, stores.bindings, stores.vendors, stores.clock),
             stores.bindings,
             stores.layers,
             stores.ledger,

@@ -71,6 +71,8 @@ class Attempt:
             "model_asked": self.model_asked,
             "purpose": self.purpose,
             "is_byollm": self.target.is_byollm,
+            "source": self.target.source,
+            **({"project": self.scope.project} if self.scope.project else {}),
             "binding_version": self.target.binding.version if self.target.binding else 0,
             "parameter_layers": layers,
             "hold_nano_usd": most,

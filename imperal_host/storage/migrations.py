@@ -158,4 +158,7 @@ create unique index key_check_promoted on key_check (state) where state = 'promo
 create index tenant_key_kek on tenant_key (kek_id);
 """
 
-MIGRATIONS = (_1_BEGINNING, _2_SMALLER_INDEXES, _3_TREES, _4_KEY_RING)
+# A model for each purpose, as JSON.
+_5_MODELS_BY_PURPOSE = "alter table binding add column models text not null default '{}'"
+
+MIGRATIONS = (_1_BEGINNING, _2_SMALLER_INDEXES, _3_TREES, _4_KEY_RING, _5_MODELS_BY_PURPOSE)
