@@ -12,7 +12,7 @@ from imperal_host.api.rooms import Rooms
 from imperal_host.api.routes import build
 from imperal_host.billing.account import Account
 from imperal_host.billing.price import BUILT_IN as BUILT_IN_PRICES
-from imperal_host.billing.price import Price, PriceTable
+from imperal_host.billing.price import CUSTOM_LLM, Price, PriceTable
 from imperal_host.catalog.catalog import Catalog
 from imperal_host.catalog.installed import Installed
 from imperal_host.clock import Clock, SystemClock, new_id
@@ -191,10 +191,11 @@ def make_planner(stores: Stores, local: LocalModel | None) -> Planner:
 def make_gateway(stores: Stores, planner: Planner, local: LocalModel | None) -> Gateway:
     settings = stores.settings
     default = Price(settings.price_input_nano_usd, settings.price_output_nano_usd)
+    custom_llm = Price(settings.custom_llm_input_nano_usd, settings.custom_llm_output_nano_usd)
     attempts = Attempts(
         stores.vault,
         local,
-        PriceTable({**BUILT_IN_PRICES, **_prices(stores.catalog)}, default),
+        PriceTable({**BUILT_IN_PRICES, **_prices(stores.catalog), CUSTOM_LLM: custom_llm}, default),
         Account(stores.ledger, settings.user_budget_nano_usd),
         stores.ledger,
         stores.clock,

@@ -77,6 +77,9 @@ class Settings(BaseSettings):
     # Nano-USD a token, for platform models without a row in the price table.
     price_input_nano_usd: int = Field(150, ge=0)
     price_output_nano_usd: int = Field(600, ge=0)
+    # Nano-USD a token, for calls that a project's Custom LLM answers, whatever it is.
+    custom_llm_input_nano_usd: int = Field(100, ge=0)
+    custom_llm_output_nano_usd: int = Field(400, ge=0)
     # What one user may spend on platform models in all; unlimited when unset.
     user_budget_nano_usd: int | None = Field(None, ge=0)
 

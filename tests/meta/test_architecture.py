@@ -47,6 +47,7 @@ HOMES: dict[str, tuple[str, ...]] = {
         "imperal_host.gateway",
         "imperal_host.vault.transit",
     ),
+    "genai_prices": ("imperal_host.billing",),
     "cryptography": ("imperal_host.vault", "imperal_host.ledger.checkpoint", "imperal_host.verify.note"),
     "structlog": ("imperal_host.log",),
     "logging": ("imperal_host.log", "imperal_sdk.worker.preload"),  # the latter makes it ready for extensions
