@@ -1,38 +1,22 @@
 """The only way out, and the only place where a key meets a request."""
 
 import asyncio
-import socket
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from ipaddress import ip_address
-from typing import Protocol
 
 import httpx
 
 from imperal_host.errors import EgressBlockedError, MalformedError, UnansweredError, UnavailableError
 from imperal_host.gateway.addresses import Address, AddressGuard
+from imperal_host.gateway.names import Names, Resolver
 from imperal_host.gateway.providers.base import Reply
 from imperal_host.gateway.redaction import Redaction
 from imperal_host.vault.secret import Secret
 
 _CONNECT_SECONDS_MAX = 10.0
 _RETRY_AFTER_SECONDS_MAX = 3_600.0
-
-
-class Resolver(Protocol):
-    async def __call__(self, host: str, port: int) -> list[Address]:
-        """All addresses of a name, preferred first. Raises ``OSError``."""
-        ...
-
-
-async def system_resolver(host: str, port: int) -> list[Address]:
-    try:
-        return [ip_address(host.strip("[]"))]
-    except ValueError:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        return [ip_address(item[4][0]) for item in found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +91,13 @@ class Egress:
         limits: Limits,
         local: Limits | None = None,
         *,
-        resolver: Resolver = system_resolver,
+        resolver: Resolver | None = None,
     ) -> None:
         self._transport = transport
         self._guard = guard
         self._limits = limits
         self._local = local or limits
-        self._resolver = resolver
+        self._resolver = resolver or Names()
 
     async def aclose(self) -> None:
         await self._transport.aclose()
