@@ -3,7 +3,7 @@
 import asyncio
 import zlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import httpx
@@ -16,6 +16,7 @@ from imperal_host.gateway.redaction import Redaction
 from imperal_host.vault.secret import Secret
 
 _CONNECT_SECONDS_MAX = 10.0
+_END_SECONDS_MAX = 0.2
 _RETRY_AFTER_SECONDS_MAX = 3_600.0
 
 
@@ -56,14 +57,17 @@ class Incoming:
     async def __aiter__(self) -> AsyncIterator[bytes]:
         assert isinstance(self._stream, httpx.AsyncByteStream)
         pieces = aiter(self._stream)
-        left = self._limits.bytes_max
+        left, begun = self._limits.bytes_max, False
         while (piece := await self._next(pieces)) is not None:
+            begun = True
             plain = piece if self._plain is None else _inflated(self._plain, piece, left + 1)
             left -= len(plain)
             if left < 0:
                 raise MalformedError(f"the model's server answered more than {self._limits.bytes_max:,} bytes")
             if shown := self._redaction(plain):
                 yield shown
+        if begun and self._plain is not None and not self._plain.eof:
+            raise MalformedError("the model's server cut its compressed answer short", reason="cut")
         if rest := self._redaction.rest():
             yield rest
 
@@ -76,6 +80,13 @@ class Incoming:
             raise UnansweredError(why) from None
         except httpx.TransportError as error:
             raise _broken(error) from None
+
+    async def run_out(self) -> None:
+        """Nothing more is wanted. An end that comes at once leaves a connection that can be used again."""
+        assert isinstance(self._stream, httpx.AsyncByteStream)
+        with suppress(TimeoutError, httpx.TransportError):
+            async with asyncio.timeout(_END_SECONDS_MAX):
+                await anext(aiter(self._stream), None)
 
     async def read(self) -> Reply:
         return Reply(self.status, b"".join([piece async for piece in self]), self.retry_after_seconds)

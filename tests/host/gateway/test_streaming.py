@@ -10,6 +10,7 @@ import pytest
 
 from imperal_host.errors import (
     BudgetExhaustedError,
+    CascadeExhaustedError,
     MalformedError,
     RateLimitedError,
     UnansweredError,
@@ -278,6 +279,46 @@ async def test_a_target_that_keeps_failing_is_left_alone_and_nobody_elses_is(sta
         with pytest.raises(UnavailableError, match="503"):
             await gateway.complete(scope("globex", "eve"), REQUEST)
         assert len(server.requests) == 6
+
+
+async def test_who_breaks_the_platforms_model_leaves_it_to_the_others(stage: Stage) -> None:
+    gateway = stage.gateway()
+    async with running(answer(b"{}", "500 Broken")) as server:
+        await use(stage, server, platform=True)
+        for _ in range(6):
+            with pytest.raises(UnavailableError):
+                await gateway.complete(scope(), REQUEST)
+        assert len(server.requests) == 5
+        with pytest.raises(UnavailableError, match="500"):
+            await gateway.complete(scope(user="eve"), REQUEST)
+        assert len(server.requests) == 6
+
+
+async def test_all_the_waiting_of_one_call_is_one_budget(stage: Stage) -> None:
+    """Whichever target it waits for."""
+    stage.retries = RetryPolicy(tries_max=3, seconds_max=1.5, first_seconds=0.01)
+    patience = answer(b"{}", "429 Slow down", retry_after="1")
+    async with running(patience) as own, running(patience) as platform:
+        await use(stage, own, fallback="platform")
+        await use(stage, platform, platform=True)
+        with pytest.raises(CascadeExhaustedError):
+            await stage.gateway().complete(scope(), REQUEST)
+        assert (len(own.requests), len(platform.requests)) == (2, 1)
+
+
+async def test_an_answer_that_is_whole_is_not_waited_for_any_longer(stage: Stage) -> None:
+    async def stays(writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD + chunk(event("Hel")) + chunk(event("lo")) + chunk(END))
+        await asyncio.Event().wait()
+
+    heard = Listener()
+    async with running(stays) as server:
+        await use(stage, server)
+        done = await asyncio.wait_for(stage.gateway().stream(scope(), REQUEST, heard), 8)  # a limit is 10 s here
+        await asyncio.wait_for(server.hung_up.wait(), 5)
+    assert (done.text, done.usage.output_tokens, heard.text) == ("Hello", 5, "Hello")
+    (outcome,) = await outcomes(stage)
+    assert (outcome["outcome"], "partial" in outcome) == ("ok", False)
 
 
 async def test_a_stream_is_held_for_like_any_other_call(stage: Stage) -> None:
