@@ -1,15 +1,28 @@
 """The operator's settings: defaults, overridden by ``IMPERAL_*`` environment variables."""
 
 import os
+import re
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 
 import platformdirs
-from pydantic import DirectoryPath, Field, field_validator
+from pydantic import AfterValidator, DirectoryPath, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _APP = "imperal-host"
+_ENDPOINT = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+):([0-9]{1,5})")
+
+
+def _endpoint(value: str) -> str:
+    lower = value.lower()
+    found = _ENDPOINT.fullmatch(lower)
+    if found is None or not 0 < int(found[2]) < 2**16:
+        raise ValueError("neither a network (10.1.0.0/16) nor host:port (ollama.lan:11434)")
+    return lower
+
+
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
 
 
 class Settings(BaseSettings):
@@ -39,8 +52,8 @@ class Settings(BaseSettings):
 
     # README, 'The sandbox': what each tier holds. A layer that does not hold means no launch.
     sandbox: Literal["strict", "no-namespaces", "none"] = "strict"
-    # Private addresses that models may be reached at; everything else must be public.
-    private_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    # Private addresses that models may be reached at (networks, or host:port); everything else must be public.
+    private_networks: Annotated[tuple[IPv4Network | IPv6Network | Endpoint, ...], NoDecode] = ()
 
     call_seconds_max: float = Field(120.0, gt=0)
     # One model call: until its first byte, between two pieces, in all. Models at home (the embedded one, and what

@@ -21,22 +21,66 @@ _NOT_PUBLIC = (
     IPv6Network("fec0::/10"),
 )
 
+# What tells whoever asks from inside who the machine is, and gives it credentials. Never reached: an allow-list that is
+# wide enough to hold them (a VPN's 100.64.0.0/10 holds Alibaba's) did not mean them.
+_METADATA = (
+    IPv4Network("169.254.169.0/24"),  # AWS, Azure, Google, Oracle, DigitalOcean, OpenStack and others
+    IPv4Network("169.254.170.0/24"),  # AWS, of containers and pods
+    IPv4Network("169.254.42.42/32"),  # Scaleway
+    IPv4Network("100.100.100.200/32"),  # Alibaba
+    IPv4Network("192.0.0.192/32"),  # Oracle
+    IPv4Network("168.63.129.16/32"),  # Azure
+    IPv6Network("fd00:ec2::/32"),  # AWS
+    IPv6Network("fd20:ce::254/128"),  # Google
+    IPv6Network("fd00:42::42/128"),  # Scaleway
+)
+_METADATA_NAMES = frozenset(
+    {
+        *("metadata", "metadata.google.internal", "metadata.goog", "metadata.azure.internal", "metadata.azure.com"),
+        *("instance-data", "instance-data.ec2.internal", "metadata.oraclecloud.com", "metadata.tencentyun.com"),
+        *("metadata.platformequinix.com", "metadata.packet.net", "metadata.ec2.internal"),
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class AddressGuard:
-    """Public addresses, and the private networks that the operator named."""
+    """Public addresses, and the private ones that the operator named: networks, and endpoints (``host:port``)."""
 
-    private_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    private_networks: tuple[IPv4Network | IPv6Network | str, ...] = ()
 
     @property
     def any_private(self) -> bool:
         return bool(self.private_networks)
 
-    def permits(self, address: Address) -> bool:
-        return is_public(address) or self.is_allow_listed(address)
+    def permits(self, address: Address, endpoint: str = "") -> bool:
+        return is_public(address) or self.is_allow_listed(address, endpoint)
 
-    def is_allow_listed(self, address: Address) -> bool:
-        return _in_any(_unwrapped(address), self.private_networks)
+    def is_allow_listed(self, address: Address, endpoint: str = "") -> bool:
+        return bool(self.allowed_by(address, endpoint))
+
+    def allowed_by(self, address: Address, endpoint: str = "") -> str:
+        """The operator's entry that admits this address, or nothing. ``endpoint`` is what ``endpoint_of`` says; one
+        that is named may be at any private address, and is not thereby reached in clear text at a public one."""
+        plain = _unwrapped(address)
+        if _in_any(plain, _METADATA):
+            return ""
+        for entry in self.private_networks:
+            if isinstance(entry, str):
+                if entry == endpoint and not is_public(address):
+                    return entry
+            elif plain.version == entry.version and plain in entry:
+                return str(entry)
+        return ""
+
+
+def endpoint_of(host: str, port: int) -> str:
+    """As an operator names one: ``ollama.lan:11434``, ``[::1]:8080``."""
+    return f"{host.lower().rstrip('.')}:{port}"
+
+
+def is_metadata_name(host: str) -> bool:
+    return host.lower().rstrip(".") in _METADATA_NAMES
 
 
 @lru_cache(4_096)

@@ -97,8 +97,8 @@ class Exchange:
         return Outgoing(request, self._secret, header, supervised=self._target.binding is None)
 
     def began(self, incoming: Incoming) -> None:
-        if incoming.by_allow_list:
-            self._recording.details["allow_listed"] = True
+        if incoming.allowed_by:
+            self._recording.details["allow_listed"] = incoming.allowed_by
 
 
 class Attempts:

@@ -9,7 +9,7 @@ from typing import Literal
 import httpx
 
 from imperal_host.errors import InvalidError, Problem
-from imperal_host.gateway.addresses import AddressGuard
+from imperal_host.gateway.addresses import AddressGuard, endpoint_of, is_metadata_name
 from imperal_host.gateway.providers.base import Vendor
 from imperal_host.identity import Principal, TenantId, checked_name
 from imperal_sdk.llm import PURPOSE_PATTERN
@@ -138,6 +138,9 @@ def _url_problems(base_url: str, guard: AddressGuard) -> list[Problem]:
         return [Problem("base_url", "has a port from 1 to 65535")]
     if url.userinfo or url.query or url.fragment or len(base_url) > 2_048:
         return [Problem("base_url", "has no user, password, query or fragment, and at most 2,048 characters")]
+    if is_metadata_name(host):
+        return [Problem("base_url", "is a cloud's metadata service, which is never reached")]
+    endpoint = endpoint_of(url.raw_host.decode("ascii"), url.port or (443 if url.scheme == "https" else 80))
     try:
         address = ip_address(host)
     except ValueError:
@@ -148,10 +151,10 @@ def _url_problems(base_url: str, guard: AddressGuard) -> list[Problem]:
                 Problem("base_url", "localhost is not public; the operator may allow it with IMPERAL_PRIVATE_NETWORKS")
             ]
         return _clear_text_problems(url.scheme == "https" or guard.any_private)
-    if not guard.permits(address):
+    if not guard.permits(address, endpoint):
         why = "is not public; the operator may allow it with IMPERAL_PRIVATE_NETWORKS"
         return [Problem("base_url", f"{host} {why}")]
-    return _clear_text_problems(url.scheme == "https" or guard.is_allow_listed(address))
+    return _clear_text_problems(url.scheme == "https" or guard.is_allow_listed(address, endpoint))
 
 
 def _clear_text_problems(fine: bool) -> list[Problem]:

@@ -1,7 +1,7 @@
 """A target that fails again and again is left alone for a while. Pure: time is given.
 
-A circuit is one configuration's (a binding and its version), so that what one tenant's key or address does opens
-nobody else's.
+A circuit is one user's way to one configuration (a binding and its version). What another's key or address does, or
+what another asks of the platform's model until it breaks, opens nobody else's.
 """
 
 from collections.abc import Hashable

@@ -1,38 +1,23 @@
 """The only way out, and the only place where a key meets a request."""
 
 import asyncio
-import socket
 import zlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from ipaddress import ip_address
-from typing import Protocol
 
 import httpx
 
 from imperal_host.errors import EgressBlockedError, MalformedError, UnansweredError, UnavailableError
-from imperal_host.gateway.addresses import Address, AddressGuard
+from imperal_host.gateway.addresses import Address, AddressGuard, endpoint_of, is_metadata_name
+from imperal_host.gateway.names import Names, Resolver
 from imperal_host.gateway.providers.base import Reply
 from imperal_host.gateway.redaction import Redaction
 from imperal_host.vault.secret import Secret
 
 _CONNECT_SECONDS_MAX = 10.0
+_END_SECONDS_MAX = 0.2
 _RETRY_AFTER_SECONDS_MAX = 3_600.0
-
-
-class Resolver(Protocol):
-    async def __call__(self, host: str, port: int) -> list[Address]:
-        """All addresses of a name, preferred first. Raises ``OSError``."""
-        ...
-
-
-async def system_resolver(host: str, port: int) -> list[Address]:
-    try:
-        return [ip_address(host.strip("[]"))]
-    except ValueError:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        return [ip_address(item[4][0]) for item in found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +42,13 @@ class Outgoing:
 
 
 class Incoming:
-    """An answer that has begun. Its pieces are plain, bounded, and without the key."""
+    """An answer that has begun. Its pieces are plain, bounded, and without the key. ``allowed_by`` is the operator's
+    entry that its address needed, or empty."""
 
-    def __init__(self, response: httpx.Response, limits: Limits, redaction: Redaction, *, by_allow_list: bool) -> None:
+    def __init__(self, response: httpx.Response, limits: Limits, redaction: Redaction, *, allowed_by: str) -> None:
         self.status = response.status_code
         self.retry_after_seconds = _retry_after(response.headers.get("retry-after", ""))
-        self.by_allow_list = by_allow_list
+        self.allowed_by = allowed_by
         self._stream = response.stream
         self._limits = limits
         self._redaction = redaction
@@ -71,14 +57,17 @@ class Incoming:
     async def __aiter__(self) -> AsyncIterator[bytes]:
         assert isinstance(self._stream, httpx.AsyncByteStream)
         pieces = aiter(self._stream)
-        left = self._limits.bytes_max
+        left, begun = self._limits.bytes_max, False
         while (piece := await self._next(pieces)) is not None:
+            begun = True
             plain = piece if self._plain is None else _inflated(self._plain, piece, left + 1)
             left -= len(plain)
             if left < 0:
                 raise MalformedError(f"the model's server answered more than {self._limits.bytes_max:,} bytes")
             if shown := self._redaction(plain):
                 yield shown
+        if begun and self._plain is not None and not self._plain.eof:
+            raise MalformedError("the model's server cut its compressed answer short", reason="cut")
         if rest := self._redaction.rest():
             yield rest
 
@@ -91,6 +80,13 @@ class Incoming:
             raise UnansweredError(why) from None
         except httpx.TransportError as error:
             raise _broken(error) from None
+
+    async def run_out(self) -> None:
+        """Nothing more is wanted. An end that comes at once leaves a connection that can be used again."""
+        assert isinstance(self._stream, httpx.AsyncByteStream)
+        with suppress(TimeoutError, httpx.TransportError):
+            async with asyncio.timeout(_END_SECONDS_MAX):
+                await anext(aiter(self._stream), None)
 
     async def read(self) -> Reply:
         return Reply(self.status, b"".join([piece async for piece in self]), self.retry_after_seconds)
@@ -107,13 +103,13 @@ class Egress:
         limits: Limits,
         local: Limits | None = None,
         *,
-        resolver: Resolver = system_resolver,
+        resolver: Resolver | None = None,
     ) -> None:
         self._transport = transport
         self._guard = guard
         self._limits = limits
         self._local = local or limits
-        self._resolver = resolver
+        self._resolver = resolver or Names()
 
     async def aclose(self) -> None:
         await self._transport.aclose()
@@ -133,39 +129,44 @@ class Egress:
         limits = self._limits
         try:
             async with asyncio.timeout(limits.seconds_max) as total:
-                addresses = await self._permitted(outgoing.request.url, outgoing.supervised)
-                by_allow_list = any(map(self._guard.is_allow_listed, addresses)) and not outgoing.supervised
-                if outgoing.supervised or by_allow_list:
+                addresses, allowed_by = await self._permitted(outgoing.request.url, outgoing.supervised)
+                if outgoing.supervised or allowed_by:
                     limits = self._local
                     total.reschedule(asyncio.get_running_loop().time() + limits.seconds_max)
                 response = await self._begun(outgoing, addresses, limits)
                 try:
                     redaction = Redaction(outgoing.secret.reveal())
-                    yield Incoming(response, limits, redaction, by_allow_list=by_allow_list)
+                    yield Incoming(response, limits, redaction, allowed_by=allowed_by)
                 finally:
                     await response.aclose()
         except TimeoutError:
             raise UnansweredError(f"the model's server did not answer within {limits.seconds_max:g} s") from None
 
-    async def _permitted(self, url: httpx.URL, supervised: bool) -> list[Address]:
-        """The addresses of the name, judged: the connection goes to one of them, not to a second answer."""
+    async def _permitted(self, url: httpx.URL, supervised: bool) -> tuple[list[Address], str]:
+        """The addresses of the name, judged: the connection goes to one of them, not to a second answer. And the
+        operator's entry that admits them, if one is needed."""
         host, port = _host(url), url.port or (443 if url.scheme == "https" else 80)
+        if is_metadata_name(host):
+            raise EgressBlockedError(f"{host} is a cloud's metadata service, and never reached")
         try:
             addresses = await self._resolver(host, port)
         except (OSError, UnicodeError):
             addresses = []
         if not addresses:
             raise UnavailableError(f"the name {host} does not resolve")
+        endpoint, allowed_by = endpoint_of(host, port), ""
         for address in addresses:
             if supervised and address.is_loopback:
                 continue
-            if supervised or not self._guard.permits(address):
+            if supervised or not self._guard.permits(address, endpoint):
                 raise EgressBlockedError(
                     f"{host} is not at a public address; the operator may allow it with IMPERAL_PRIVATE_NETWORKS"
                 )
-            if url.scheme != "https" and not self._guard.is_allow_listed(address):
+            entry = self._guard.allowed_by(address, endpoint)
+            if url.scheme != "https" and not entry:
                 raise EgressBlockedError(f"{host} is public: it is reached by https:// only")
-        return addresses
+            allowed_by = allowed_by or entry
+        return addresses, allowed_by
 
     async def _begun(self, outgoing: Outgoing, addresses: list[Address], limits: Limits) -> httpx.Response:
         request = outgoing.request

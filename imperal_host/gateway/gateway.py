@@ -21,8 +21,8 @@ from imperal_host.gateway.providers.base import (
     most_input_tokens,
 )
 from imperal_host.gateway.resolver import Plan, Target
-from imperal_host.gateway.retries import RetryPolicy
-from imperal_host.identity import CallId, Scope
+from imperal_host.gateway.retries import RetryPolicy, Waited
+from imperal_host.identity import CallId, Principal, Scope
 from imperal_sdk.llm import Completion, Embeddings, EmbedRequest, Estimate, LlmRequest, Parameters
 
 JsonObject = dict[str, Any]
@@ -103,6 +103,9 @@ class Gateway:
                 async for piece in incoming:
                     if deltas := decoder.feed(piece):
                         await deliver(deltas)
+                    if decoder.ended:
+                        await incoming.run_out()
+                        break
                 return decoder.finish()
 
         return _completion(attempt, *await self._attempts.make(attempt, send))
@@ -179,9 +182,9 @@ class Gateway:
         may_go_on: Callable[[], bool] = lambda: True,
     ) -> Made:
         steps: Generator[Target, Made | UpstreamError, Made] = cascade(await self._plan(scope, purpose))
-        target = next(steps)
+        target, waited = next(steps), Waited()
         while True:
-            outcome = await self._patiently(target, once, may_go_on)
+            outcome = await self._patiently(scope.principal, target, once, may_go_on, waited)
             if isinstance(outcome, UpstreamError) and not may_go_on():
                 raise outcome
             try:
@@ -191,26 +194,31 @@ class Gateway:
                 return made
 
     async def _patiently(
-        self, target: Target, once: Callable[[Target], Awaitable[Made]], may_go_on: Callable[[], bool]
+        self,
+        who: Principal,
+        target: Target,
+        once: Callable[[Target], Awaitable[Made]],
+        may_go_on: Callable[[], bool],
+        waited: Waited,
     ) -> Made | UpstreamError:
         """One target, again where that is safe. An upstream's failure is returned."""
-        tries, waited, key = 0, 0.0, target.key
+        tries, circuit = 0, (who.tenant, who.user, *target.key)
         while True:
             tries += 1
-            if refusal := self._circuits.refusal(key, self._clock.monotonic()):
+            if refusal := self._circuits.refusal(circuit, self._clock.monotonic()):
                 return refusal
             try:
                 made = await once(target)
             except UpstreamError as error:
                 if isinstance(error, UnavailableError):
-                    self._circuits.failed(key, self._clock.monotonic())
-                delay = self._retries.delay(error, tries, waited, random.random())  # noqa: S311
+                    self._circuits.failed(circuit, self._clock.monotonic())
+                delay = self._retries.delay(error, tries, waited.seconds, random.random())  # noqa: S311
                 if delay is None or not may_go_on():
                     return error
+                waited.seconds += delay
                 await asyncio.sleep(delay)
-                waited += delay
             else:
-                self._circuits.succeeded(key)
+                self._circuits.succeeded(circuit)
                 return made
 
 

@@ -27,3 +27,10 @@ class RetryPolicy:
         if error.retry_after_seconds is not None:
             seconds = max(seconds, error.retry_after_seconds)
         return seconds if waited_seconds + seconds <= self.seconds_max else None
+
+
+@dataclass(slots=True)
+class Waited:
+    """By one model call until now, for whichever of its targets."""
+
+    seconds: float = 0.0

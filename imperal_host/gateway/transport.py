@@ -1,26 +1,29 @@
 """Connections, kept and used again: aiohttp under httpx's interface, because httpx's own pool slows with each one.
 
 A request brings the addresses that its name was found at and that were judged (``extensions["addresses"]``): a new
-connection goes to one of these and nowhere else. Connections are kept by name, not by address, so that two names
-behind one address (a CDN) never share one whose certificate was checked for the other. No redirects, cookies,
-proxies or credentials of the environment.
+connection goes to one of these and nowhere else. Connections are kept by name *and* by these addresses: two names
+behind one address (a CDN) never share one whose certificate was checked for the other, and a name that moved is
+never asked at its old address. No redirects, cookies, proxies or credentials of the environment.
 """
 
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
+from ipaddress import ip_address
 from typing import NoReturn
 
 import aiohttp
 import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_reqrep import ConnectionKey
 from yarl import URL
 
 # Shorter than what common servers keep (5 s and more): the other end must not be the first to hang up.
 _KEEPALIVE_SECONDS = 4.0
 _SENT_BY_AIOHTTP = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
-_judged: ContextVar[list[str]] = ContextVar("judged")
+_judged: ContextVar[tuple[str, ...]] = ContextVar("judged")
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
@@ -29,7 +32,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     Times are the caller's to bound, but for the connection's (``extensions["timeout"]["connect"]``, seconds).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, trusted: ssl.SSLContext | None = None) -> None:
+        self._trusted = trusted
         self._session: aiohttp.ClientSession | None = None
 
     def _opened(self) -> aiohttp.ClientSession:
@@ -40,11 +44,13 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 ttl_dns_cache=None,
                 use_dns_cache=False,
                 resolver=_Judged(),
-                ssl=httpx.create_ssl_context(trust_env=False),
+                socket_factory=_socket,
+                ssl=self._trusted or httpx.create_ssl_context(trust_env=False),
                 keepalive_timeout=_KEEPALIVE_SECONDS,
             )
             self._session = aiohttp.ClientSession(
                 connector=connector,
+                request_class=_Request,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 trust_env=False,
@@ -54,7 +60,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         return self._session
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        _judged.set(request.extensions.get("addresses", []))
+        _judged.set(tuple(request.extensions.get("addresses", ())))
         seconds = request.extensions.get("timeout", {}).get("connect")
         headers = [(name.decode(), value.decode("latin-1")) for name, value in request.headers.raw]
         try:
@@ -82,6 +88,8 @@ class _Judged(AbstractResolver):
     """Has no answer of its own."""
 
     async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
+        if not _judged.get():
+            raise OSError("a name that nobody judged")
         return [
             ResolveResult(hostname=host, host=address, port=port, family=10 if ":" in address else 2, proto=6, flags=0)
             for address in _judged.get()
@@ -89,6 +97,21 @@ class _Judged(AbstractResolver):
 
     async def close(self) -> None:
         pass
+
+
+class _Request(aiohttp.ClientRequest):
+    @property
+    def connection_key(self) -> ConnectionKey:
+        """There is no proxy: its place in the key is taken by the addresses, in whatever order they were found."""
+        return super().connection_key._replace(proxy_headers_hash=hash(tuple(sorted(_judged.get()))))
+
+
+def _socket(info: aiohttp.AddrInfoType) -> socket.socket:
+    """Whatever led here, a number in the URL as well: only to an address that was judged."""
+    family, kind, protocol, _, where = info
+    if str(ip_address(where[0])) not in _judged.get():
+        raise OSError("an address that nobody judged")
+    return socket.socket(family, kind, protocol)
 
 
 class _Body(httpx.AsyncByteStream):
@@ -117,6 +140,8 @@ def _raise(error: Exception, request: httpx.Request) -> NoReturn:
     match error:
         case aiohttp.ClientConnectorCertificateError() | ssl.SSLError():
             raise httpx.ConnectError("its certificate is not valid for this name", request=request) from None
+        case aiohttp.InvalidURL():
+            raise httpx.ConnectError("its address is not written as one", request=request) from None
         case aiohttp.ClientConnectorError():
             raise httpx.ConnectError(str(error.os_error), request=request) from None
         case aiohttp.ConnectionTimeoutError():

@@ -56,11 +56,12 @@ HOMES: dict[str, tuple[str, ...]] = {
     "apsw": ("imperal_host.storage", "imperal_host.ledger"),
     "xllamacpp": ("imperal_host.local",),
     "subprocess": ("imperal_host.runtime", "imperal_host.local", "imperal_host.catalog.pip"),
-    # gateway.egress needs the constants of getaddrinfo; it opens no socket of its own
+    # gateway.names asks the system's resolver; gateway.transport makes sockets, to judged addresses only
     "socket": (
         "imperal_host.runtime",
         "imperal_host.local",
-        "imperal_host.gateway.egress",
+        "imperal_host.gateway.names",
+        "imperal_host.gateway.transport",
         "imperal_host.prove.stage",  # baits that listen
         "imperal_sdk.worker",
     ),

@@ -40,6 +40,7 @@ class AnthropicDecoder:
         self._gathering = _Gathering(request)
         self._model = ""
         self._whole = False
+        self.ended = False
 
     def feed(self, data: bytes) -> list[Delta]:
         deltas: list[Delta] = []
@@ -77,7 +78,7 @@ class AnthropicDecoder:
                     self._gathering.stop(stop)
                     self._whole = True
             case "message_stop":
-                self._whole = True
+                self._whole = self.ended = True
             case "error":
                 raise refused_in_stream(event)
 

@@ -70,8 +70,13 @@ class StreamDecoder(Protocol):
         and stop. (No object per chunk is validated: a stream has thousands.) Raises ``UpstreamError``."""
         ...
 
+    @property
+    def ended(self) -> bool:
+        """Nothing that matters can follow, whether or not the upstream closes."""
+        ...
+
     def finish(self) -> Parsed:
-        """The whole answer, once the upstream has closed. Raises ``MalformedError`` if it was cut."""
+        """The whole answer, once the upstream has closed or it has ended. Raises ``MalformedError`` if it was cut."""
         ...
 
     def so_far(self) -> Usage:

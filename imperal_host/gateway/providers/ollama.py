@@ -133,6 +133,10 @@ class OllamaDecoder:
             self._take(line, deltas)
         return deltas
 
+    @property
+    def ended(self) -> bool:
+        return self._gathering.done
+
     def finish(self) -> Parsed:
         self._take(self._lines.rest(), [])  # the end of the stream ends a line as well; a cut one is no JSON
         return self._gathering.parsed()

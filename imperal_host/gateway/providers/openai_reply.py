@@ -59,6 +59,10 @@ class OpenAIDecoder:
                 self._take(event, deltas)
         return deltas
 
+    @property
+    def ended(self) -> bool:
+        return self._done
+
     def finish(self) -> Parsed:
         if not (self._done or self._gathering.finished):
             raise MalformedError("the model's server cut its answer short", reason="cut")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imperal_host.gateway.addresses import AddressGuard, is_public
+from imperal_host.gateway.addresses import AddressGuard, endpoint_of, is_metadata_name, is_public
 
 NOT_PUBLIC = {
     "unspecified": ["0.0.0.0", "0.1.2.3", "::"],
@@ -104,3 +104,56 @@ def test_an_allow_list_takes_nothing_away() -> None:
     guard = AddressGuard((ip_network("10.0.0.0/8"),))
     assert guard.permits(ip_address("8.8.8.8"))
     assert not guard.is_allow_listed(ip_address("8.8.8.8"))
+
+
+METADATA = [
+    *("169.254.169.254", "169.254.170.2", "169.254.170.23", "100.100.100.200", "192.0.0.192", "168.63.129.16"),
+    *("169.254.42.42", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254", "fd00:42::42", "::ffff:169.254.169.254"),
+    *("64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::", "::169.254.169.254"),
+]
+
+
+@pytest.mark.parametrize("address", METADATA)
+def test_no_allow_list_opens_a_clouds_metadata(address: str) -> None:
+    everything = (ip_network("0.0.0.0/0"), ip_network("::/0"), f"{address}:80", f"[{address}]:80", "name.lan:80")
+    guard = AddressGuard(everything)
+    for endpoint in ("", f"{address}:80", f"[{address}]:80", "name.lan:80"):
+        assert not guard.permits(ip_address(address), endpoint)
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "port", "permitted"),
+    [
+        ("10.0.0.5", "ollama.lan", 11434, True),
+        ("10.0.0.5", "OLLAMA.lan.", 11434, True),
+        ("127.0.0.1", "ollama.lan", 11434, True),
+        ("10.0.0.5", "ollama.lan", 11435, False),
+        ("10.0.0.5", "llama.lan", 11434, False),
+        ("10.0.0.5", "x.ollama.lan", 11434, False),
+        ("10.0.0.5", "10.0.0.5", 11434, False),
+        ("10.0.0.6", "10.0.0.6", 80, True),
+        ("::1", "[::1]", 8080, True),
+    ],
+)
+def test_an_endpoint_opens_that_name_at_that_port(address: str, host: str, port: int, permitted: bool) -> None:
+    guard = AddressGuard(("ollama.lan:11434", "10.0.0.6:80", "[::1]:8080"))
+    assert guard.permits(ip_address(address), endpoint_of(host, port)) is permitted
+
+
+def test_an_endpoint_that_is_in_public_is_not_allow_listed() -> None:
+    """So that it goes on being reached by https:// only, whatever its name comes to mean."""
+    guard = AddressGuard(("ollama.lan:11434",))
+    assert guard.permits(ip_address("8.8.8.8"), "ollama.lan:11434")
+    assert guard.allowed_by(ip_address("8.8.8.8"), "ollama.lan:11434") == ""
+
+
+def test_it_is_said_which_entry_opens() -> None:
+    guard = AddressGuard(("ollama.lan:11434", ip_network("10.0.0.0/8")))
+    assert guard.allowed_by(ip_address("10.0.0.5"), "ollama.lan:11434") == "ollama.lan:11434"
+    assert guard.allowed_by(ip_address("10.0.0.5"), "other.lan:11434") == "10.0.0.0/8"
+
+
+@pytest.mark.parametrize("name", ["metadata.google.internal", "METADATA.google.internal.", "metadata", "instance-data"])
+def test_names_of_metadata_are_known(name: str) -> None:
+    assert is_metadata_name(name)
+    assert not is_metadata_name(f"{name.rstrip('.')}.example.org")

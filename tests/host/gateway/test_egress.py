@@ -11,7 +11,8 @@ import pytest
 
 from imperal_host.errors import EgressBlockedError, MalformedError, UnavailableError
 from imperal_host.gateway.addresses import Address, AddressGuard
-from imperal_host.gateway.egress import Egress, Limits, Outgoing, Resolver, system_resolver
+from imperal_host.gateway.egress import Egress, Limits, Outgoing
+from imperal_host.gateway.names import Resolver
 from imperal_host.gateway.providers.base import Reply
 from imperal_host.gateway.transport import AiohttpTransport
 from imperal_host.vault.secret import Secret
@@ -52,7 +53,7 @@ def egress(
     *,
     seconds_max: float = 10.0,
     bytes_max: int = 10_000,
-    resolver: Resolver = system_resolver,
+    resolver: Resolver | None = None,
 ) -> Egress:
     return Egress(transport, guard, Limits(seconds_max, seconds_max, seconds_max, bytes_max), resolver=resolver)
 

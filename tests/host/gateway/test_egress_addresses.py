@@ -1,6 +1,7 @@
 """Which servers are reached at all: nothing here ever gets as far as a connection, or it is loopback."""
 
 import socket
+from ipaddress import ip_network
 
 import pytest
 
@@ -106,3 +107,24 @@ async def test_ipv6_loopback_is_permitted_when_it_is_listed() -> None:
         way = egress(transport, LOOPBACK, resolver=Names(["::1", "127.0.0.1"]))
         # Nobody listens on ::1; an address that was not permitted would have ended it before the second.
         assert (await send(way, f"http://localhost:{server.port}/")).body == b"four"
+
+
+@pytest.mark.parametrize("name", ["metadata.google.internal", "Metadata.Google.Internal.", "metadata.goog", "metadata"])
+@pytest.mark.parametrize("guard", [PUBLIC_ONLY, AddressGuard((ip_network("0.0.0.0/0"), "metadata:80"))])
+async def test_a_name_of_metadata_is_not_even_asked_for(name: str, guard: AddressGuard) -> None:
+    names = Names(["8.8.8.8"])
+    with pytest.raises(EgressBlockedError, match="metadata service"):
+        await send(egress(Unreached(), guard, resolver=names), f"https://{name}/v1")
+    assert names.questions == []
+
+
+async def test_an_endpoint_is_reached_at_its_port_and_no_other() -> None:
+    names = Names(["127.0.0.1"])
+    async with running(answer(b"mine")) as server, running(answer()) as other, AiohttpTransport() as transport:
+        guard = AddressGuard((f"ollama.lan:{server.port}",))
+        way = egress(transport, guard, resolver=names)
+        assert (await send(way, f"http://ollama.lan:{server.port}/v1")).body == b"mine"
+        for url in (f"http://ollama.lan:{other.port}/v1", f"http://127.0.0.1:{server.port}/v1"):
+            with pytest.raises(EgressBlockedError):
+                await send(way, url)
+        assert (len(server.requests), other.requests) == (1, [])

@@ -9,7 +9,8 @@ import pytest
 from imperal_host.errors import EgressBlockedError, InvalidError, UnavailableError
 from imperal_host.gateway.addresses import Address, AddressGuard
 from imperal_host.gateway.binding import BindingDraft, checked
-from imperal_host.gateway.egress import Egress, Limits, system_resolver
+from imperal_host.gateway.egress import Egress, Limits
+from imperal_host.gateway.names import by_the_system
 from imperal_host.gateway.providers.vendors import BUILT_IN
 from tests.host.gateway.test_egress import Unreached, send
 
@@ -21,9 +22,7 @@ INSIDE = ("127.0.0.1", "169.254.169.254", "10.0.0.1", "::1", "fd00:ec2::254")
 async def inside(host: str, port: int) -> list[Address]:
     """What the system makes of a number; and every name leads inside, by a public answer and a private one."""
     try:
-        return (
-            await system_resolver(host, port) if _is_number(host) else [ip_address("8.8.8.8"), ip_address("10.0.0.1")]
-        )
+        return by_the_system(host.strip("[]")) if _is_number(host) else [ip_address("8.8.8.8"), ip_address("10.0.0.1")]
     except OSError:
         return []
 

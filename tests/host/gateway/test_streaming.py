@@ -10,6 +10,7 @@ import pytest
 
 from imperal_host.errors import (
     BudgetExhaustedError,
+    CascadeExhaustedError,
     MalformedError,
     RateLimitedError,
     UnansweredError,
@@ -89,7 +90,7 @@ async def test_pieces_are_delivered_as_they_come_and_the_whole_is_returned(stage
     assert (heard.text, done.text, done.stop_reason) == ("Hello", "Hello", "end_turn")
     assert (done.usage.input_tokens, done.usage.output_tokens, done.usage.exact) == (10, 5, True)
     (outcome,) = await outcomes(stage)
-    assert (outcome["outcome"], outcome["output_tokens"], outcome["allow_listed"]) == ("ok", 5, True)
+    assert (outcome["outcome"], outcome["output_tokens"], outcome["allow_listed"]) == ("ok", 5, "127.0.0.0/8")
     assert json.loads(server.requests[0].partition(b"\r\n\r\n")[2])["stream"] is True
 
 
@@ -147,7 +148,7 @@ async def says_error(writer: asyncio.StreamWriter) -> None:
 async def test_a_stream_that_breaks_is_an_error_and_posts_what_was_made(
     stage: Stage, database_file: Path, behave: Any, kind: type[UpstreamError], platform: bool
 ) -> None:
-    stage.limits = Limits(5, 0.3, 10, 50_000)
+    stage.limits = Limits(20, 0.3 if behave is hang else 20, 40, 50_000)
     heard = Listener()
     async with running(behave) as server:
         await use(stage, server, platform=platform, **({} if platform else {"fallback": "platform"}))
@@ -278,6 +279,46 @@ async def test_a_target_that_keeps_failing_is_left_alone_and_nobody_elses_is(sta
         with pytest.raises(UnavailableError, match="503"):
             await gateway.complete(scope("globex", "eve"), REQUEST)
         assert len(server.requests) == 6
+
+
+async def test_who_breaks_the_platforms_model_leaves_it_to_the_others(stage: Stage) -> None:
+    gateway = stage.gateway()
+    async with running(answer(b"{}", "500 Broken")) as server:
+        await use(stage, server, platform=True)
+        for _ in range(6):
+            with pytest.raises(UnavailableError):
+                await gateway.complete(scope(), REQUEST)
+        assert len(server.requests) == 5
+        with pytest.raises(UnavailableError, match="500"):
+            await gateway.complete(scope(user="eve"), REQUEST)
+        assert len(server.requests) == 6
+
+
+async def test_all_the_waiting_of_one_call_is_one_budget(stage: Stage) -> None:
+    """Whichever target it waits for."""
+    stage.retries = RetryPolicy(tries_max=3, seconds_max=1.5, first_seconds=0.01)
+    patience = answer(b"{}", "429 Slow down", retry_after="1")
+    async with running(patience) as own, running(patience) as platform:
+        await use(stage, own, fallback="platform")
+        await use(stage, platform, platform=True)
+        with pytest.raises(CascadeExhaustedError):
+            await stage.gateway().complete(scope(), REQUEST)
+        assert (len(own.requests), len(platform.requests)) == (2, 1)
+
+
+async def test_an_answer_that_is_whole_is_not_waited_for_any_longer(stage: Stage) -> None:
+    async def stays(writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD + chunk(event("Hel")) + chunk(event("lo")) + chunk(END))
+        await asyncio.Event().wait()
+
+    heard = Listener()
+    async with running(stays) as server:
+        await use(stage, server)
+        done = await asyncio.wait_for(stage.gateway().stream(scope(), REQUEST, heard), 8)  # a limit is 10 s here
+        await asyncio.wait_for(server.hung_up.wait(), 5)
+    assert (done.text, done.usage.output_tokens, heard.text) == ("Hello", 5, "Hello")
+    (outcome,) = await outcomes(stage)
+    assert (outcome["outcome"], "partial" in outcome) == ("ok", False)
 
 
 async def test_a_stream_is_held_for_like_any_other_call(stage: Stage) -> None:
