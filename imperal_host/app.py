@@ -12,13 +12,14 @@ from imperal_host.api.rooms import Rooms
 from imperal_host.api.routes import build
 from imperal_host.billing.account import Account
 from imperal_host.billing.price import BUILT_IN as BUILT_IN_PRICES
-from imperal_host.billing.price import Price, PriceTable
+from imperal_host.billing.price import CUSTOM_LLM, Price, PriceTable
 from imperal_host.catalog.catalog import Catalog
 from imperal_host.catalog.installed import Installed
-from imperal_host.clock import Clock, SystemClock
+from imperal_host.clock import Clock, SystemClock, new_id
 from imperal_host.errors import SealedError, SetupError
 from imperal_host.gateway.addresses import AddressGuard
 from imperal_host.gateway.attempt import Attempts, LocalModel
+from imperal_host.gateway.binding import PLATFORM_TENANT
 from imperal_host.gateway.circuit import Circuits
 from imperal_host.gateway.egress import Egress, Limits
 from imperal_host.gateway.gateway import Gateway
@@ -28,10 +29,12 @@ from imperal_host.gateway.providers.vendors import BUILT_IN as BUILT_IN_VENDORS
 from imperal_host.gateway.retries import RetryPolicy
 from imperal_host.gateway.store import Bindings, Layers
 from imperal_host.gateway.transport import AiohttpTransport
-from imperal_host.identity import Package
+from imperal_host.gateway.trial import Trials
+from imperal_host.identity import CallId, Package, Principal, UserId
 from imperal_host.kernel.dispatch import Kernel
 from imperal_host.ledger import trees
 from imperal_host.ledger.checkpoint import Signer
+from imperal_host.ledger.event import operation
 from imperal_host.ledger.ledger import Ledger
 from imperal_host.ledger.witness import FileWitness, HttpWitness, Witness
 from imperal_host.loading.folders import CopiedFolders, Folders
@@ -42,11 +45,14 @@ from imperal_host.runtime.interpreter import this_interpreter
 from imperal_host.runtime.launcher import LaunchLimits, ZygoteLauncher
 from imperal_host.runtime.policy import SandboxLimits, Tier
 from imperal_host.runtime.pool import Pool, PoolLimits
-from imperal_host.settings import Settings
+from imperal_host.settings import Settings, variable
 from imperal_host.storage.database import Database
 from imperal_host.tokens import Tokens
-from imperal_host.vault.keyring import open_keyring
+from imperal_host.vault.keyring import Ring, open_keyring
+from imperal_host.vault.rotation import Rotation, Step
+from imperal_host.vault.sources import EnvironmentSource, KekSource, KeyringSource
 from imperal_host.vault.store import Vault
+from imperal_host.vault.transit import TransitSource
 from imperal_sdk.manifest import Manifest
 
 
@@ -58,6 +64,8 @@ class Stores:
     clock: Clock
     catalog: Catalog
     tokens: Tokens
+    database: Database
+    ring: Ring
     vault: Vault
     vendors: dict[str, Vendor]
     guard: AddressGuard
@@ -82,7 +90,8 @@ async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
     clock = SystemClock()
     database = Database.open(settings.database_file)
     try:
-        vault = Vault(database, await open_keyring(database, settings.kek_file, settings.data_dir))
+        ring = await open_keyring(database, settings.kek_file, settings.data_dir, _key_sources(settings), settings.kek)
+        vault = Vault(database, ring)
         ledger = Ledger(database, clock, await _signer(database, settings), _witness(settings))
         await ledger.begin()
         catalog = Catalog()
@@ -94,6 +103,8 @@ async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
             clock=clock,
             catalog=catalog,
             tokens=Tokens(database, clock),
+            database=database,
+            ring=ring,
             vault=vault,
             vendors=vendors,
             guard=guard,
@@ -142,6 +153,7 @@ async def open_host(stores: Stores) -> AsyncIterator[Host]:
             stores.catalog,
             kernel,
             planner,
+            Trials(gateway, stores.bindings, stores.vendors, stores.clock),
             stores.bindings,
             stores.layers,
             stores.ledger,
@@ -157,6 +169,21 @@ async def open_host(stores: Stores) -> AsyncIterator[Host]:
             await local.aclose()
 
 
+def make_rotation(stores: Stores) -> Rotation:
+    operator = Principal(PLATFORM_TENANT, UserId("operator"))
+
+    async def record(step: Step, details: dict[str, str]) -> None:
+        row = operation("key-op", f"keys.{step}", CallId(new_id(stores.clock)), operator, {**details})
+        await stores.ledger.append(row)
+
+    return Rotation(stores.database, stores.ring, record)
+
+
+def _key_sources(settings: Settings) -> tuple[KekSource, ...]:
+    transit = TransitSource(settings.vault_address, variable(settings.vault_token_variable), settings.vault_seconds_max)
+    return EnvironmentSource(), KeyringSource(), transit
+
+
 def make_planner(stores: Stores, local: LocalModel | None) -> Planner:
     return Planner(stores.bindings, stores.layers, stores.vendors, local.model if local else None)
 
@@ -164,10 +191,11 @@ def make_planner(stores: Stores, local: LocalModel | None) -> Planner:
 def make_gateway(stores: Stores, planner: Planner, local: LocalModel | None) -> Gateway:
     settings = stores.settings
     default = Price(settings.price_input_nano_usd, settings.price_output_nano_usd)
+    custom_llm = Price(settings.custom_llm_input_nano_usd, settings.custom_llm_output_nano_usd)
     attempts = Attempts(
         stores.vault,
         local,
-        PriceTable({**BUILT_IN_PRICES, **_prices(stores.catalog)}, default),
+        PriceTable({**BUILT_IN_PRICES, **_prices(stores.catalog), CUSTOM_LLM: custom_llm}, default),
         Account(stores.ledger, settings.user_budget_nano_usd),
         stores.ledger,
         stores.clock,

@@ -35,6 +35,10 @@ class Principal:
     def is_admin(self) -> bool:
         return self.role == "admin"
 
+    def may_use_project(self, project: str) -> bool:
+        """An admin; or a token with the scope ``projects`` (all of its tenant) or ``project:ID``."""
+        return self.is_admin or not {"projects", f"project:{project}"}.isdisjoint(self.scopes)
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
@@ -45,6 +49,7 @@ class Scope:
     extension: str
     extension_version: str
     function: str
+    project: str = ""
 
 
 @dataclass(frozen=True, slots=True)

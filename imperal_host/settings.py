@@ -1,5 +1,6 @@
 """The operator's settings: defaults, overridden by ``IMPERAL_*`` environment variables."""
 
+import os
 import re
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -36,6 +37,13 @@ class Settings(BaseSettings):
     # Where signed checkpoints are kept so that putting back an older ledger is noticed: a file, or an address.
     witness_file: Path | None = None
     witness_url: str | None = None
+    # Where the first KEK is made, if not in kek_file: file:PATH, env:NAME, keyring:SERVICE/NAME or
+    # vault-transit:MOUNT/KEY.
+    kek: str = ""
+    vault_address: str = "https://127.0.0.1:8200"
+    # The name of the environment variable that holds Vault's token.
+    vault_token_variable: str = "VAULT_TOKEN"  # noqa: S105
+    vault_seconds_max: float = Field(5.0, gt=0)
     cache_dir: Path = Field(default_factory=lambda: platformdirs.user_cache_path(_APP))
     extensions_dir: DirectoryPath | None = None
     # Watch the files below extensions_dir while serving, and load anew what changes.
@@ -82,6 +90,9 @@ class Settings(BaseSettings):
     # Nano-USD a token, for platform models without a row in the price table.
     price_input_nano_usd: int = Field(150, ge=0)
     price_output_nano_usd: int = Field(600, ge=0)
+    # Nano-USD a token, for calls that a project's Custom LLM answers, whatever it is.
+    custom_llm_input_nano_usd: int = Field(100, ge=0)
+    custom_llm_output_nano_usd: int = Field(400, ge=0)
     # What one user may spend on platform models in all; unlimited when unset.
     user_budget_nano_usd: int | None = Field(None, ge=0)
 
@@ -102,3 +113,8 @@ class Settings(BaseSettings):
     def installed_dir(self) -> Path:
         """The extensions that ``imperal-host extension`` keeps."""
         return self.data_dir / "extensions"
+
+
+def variable(name: str) -> str | None:
+    """An environment variable that a setting names, for what must not be in a setting itself."""
+    return os.environ.get(name)

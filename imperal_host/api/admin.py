@@ -6,7 +6,7 @@ from starlette.responses import JSONResponse, Response
 from imperal_host.api.bodies import LlmBody, TokenBody, read, shown
 from imperal_host.api.rooms import Rooms
 from imperal_host.errors import NotFoundError
-from imperal_host.gateway.binding import PLATFORM
+from imperal_host.gateway.binding import Owner, platform_owner
 from imperal_host.gateway.parameters import LayerKey
 from imperal_host.gateway.planning import Explanation
 from imperal_host.identity import Principal, TenantId, UserId
@@ -41,22 +41,24 @@ async def explain(request: Request, rooms: Rooms, principal: Principal) -> Respo
     """``tenant`` and ``user`` say for whom; ``extension`` and ``purpose`` say for what."""
     asked = request.query_params
     subject = Principal(TenantId(asked.get("tenant", principal.tenant)), UserId(asked.get("user", principal.user)))
-    found = await rooms.planner.explain(subject, asked.get("extension", ""), asked.get("purpose", ""))
+    found = await rooms.planner.explain(
+        subject, asked.get("extension", ""), asked.get("purpose", ""), asked.get("project", "")
+    )
     return JSONResponse(explanation_body(found))
 
 
 async def get_llm(request: Request, rooms: Rooms, principal: Principal) -> Response:
-    return JSONResponse(shown(await rooms.bindings.get(PLATFORM)))
+    return JSONResponse(shown(await rooms.bindings.get(_platform_owner(request))))
 
 
 async def put_llm(request: Request, rooms: Rooms, principal: Principal) -> Response:
     body = await read(request, LlmBody, rooms.body_bytes_max)
-    return JSONResponse(shown(await rooms.bindings.put(PLATFORM, body.draft())))
+    return JSONResponse(shown(await rooms.bindings.put(_platform_owner(request), body.draft())))
 
 
 async def delete_llm(request: Request, rooms: Rooms, principal: Principal) -> Response:
-    if not await rooms.bindings.delete(PLATFORM):
-        raise NotFoundError("no platform model is configured; the embedded one answers")
+    if not await rooms.bindings.delete(_platform_owner(request)):
+        raise NotFoundError("no platform model is configured here")
     return Response(status_code=204)
 
 
@@ -95,9 +97,15 @@ def explanation_body(found: Explanation) -> dict[str, object]:
         "provider": found.target.vendor.name,
         "model": found.target.model,
         "is_byollm": found.target.is_byollm,
+        "chosen_by": found.target.chosen_by,
         "parameters": found.resolved.values,
         "provenance": {name: origin.model_dump() for name, origin in found.resolved.provenance.items()},
     }
+
+
+def _platform_owner(request: Request) -> Owner:
+    key = _key(request)
+    return platform_owner(key.extension, key.purpose)
 
 
 def _key(request: Request) -> LayerKey:

@@ -20,11 +20,12 @@ class CallBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
     arguments: dict[str, JsonValue] = Field({}, validation_alias=AliasChoices("arguments", "params"))
     confirmed: StrictBool = False
+    project: str = Field("", max_length=128)
 
     @model_validator(mode="before")
     @classmethod
     def _arguments_are_below(cls, body: object) -> object:
-        if isinstance(body, dict) and not body.keys() <= {"arguments", "params", "confirmed"}:
+        if isinstance(body, dict) and not body.keys() <= {"arguments", "params", "confirmed", "project"}:
             raise ValueError('put the function\'s arguments under "arguments": {"arguments": {...}}')
         return body
 
@@ -38,6 +39,7 @@ class LlmBody(BaseModel):
     is_active: bool = True
     fallback: Fallback = "error"
     api_key: str | None = None
+    models: dict[str, str] = {}
 
     def draft(self) -> BindingDraft:
         return BindingDraft(**self.model_dump())
@@ -91,6 +93,7 @@ def shown(binding: Binding | None) -> dict[str, object]:
         "is_active": binding.is_active,
         "fallback": binding.fallback,
         "api_key_prefix": binding.key_prefix,
+        "models": dict(binding.models),
         "version": binding.version,
         "updated_at": binding.updated_at,
     }

@@ -25,7 +25,13 @@ async def show_extension(request: Request, rooms: Rooms, principal: Principal) -
 
 async def call_function(request: Request, rooms: Rooms, principal: Principal) -> Response:
     body = await read(request, CallBody, rooms.body_bytes_max)
-    call = Call(request.path_params["app"], request.path_params["name"], dict(body.arguments), body.confirmed)
+    call = Call(
+        request.path_params["app"],
+        request.path_params["name"],
+        dict(body.arguments),
+        body.confirmed,
+        body.project or request.headers.get("x-project", ""),
+    )
     return JSONResponse(answer_body(await rooms.kernel.dispatch(principal, call)))
 
 

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from imperal_host.api import admin, calls, me, proofs
+from imperal_host.api import admin, calls, me, projects, proofs, trials
 from imperal_host.api.auth import Doors
 from imperal_host.api.errors import on_bug, on_host_error, on_http_error
 from imperal_host.api.rooms import Rooms
@@ -18,6 +18,14 @@ _LAYER_PATHS = (
     "/v1/admin/extensions/{app}",
     "/v1/admin/extensions/{app}/purposes/{purpose}",
 )
+
+
+_PLATFORM_MODEL_PATHS = (
+    "/v1/admin/llm",
+    "/v1/admin/purposes/{purpose}/llm",
+    "/v1/admin/extensions/{app}/llm",
+)
+_CUSTOM_LLM_PATH = "/api/v1/projects/{project}/custom-llm"
 
 
 async def healthz(request: Request) -> JSONResponse:
@@ -39,9 +47,14 @@ def build(rooms: Rooms) -> Starlette:
         Route("/v1/ledger/key", to.anybody(proofs.get_key), methods=["GET"]),
         Route("/v1/ledger/checkpoint", to.anybody(proofs.get_checkpoint), methods=["GET"]),
         Route("/v1/ledger/consistency", to.anybody(proofs.get_consistency), methods=["GET"]),
-        Route("/v1/admin/llm", to.admin(admin.get_llm), methods=["GET"]),
-        Route("/v1/admin/llm", to.admin(admin.put_llm), methods=["PUT"]),
-        Route("/v1/admin/llm", to.admin(admin.delete_llm), methods=["DELETE"]),
+        Route(_CUSTOM_LLM_PATH, to.user(projects.get_custom_llm), methods=["GET"]),
+        Route(_CUSTOM_LLM_PATH, to.user(projects.put_custom_llm), methods=["PUT"]),
+        Route(_CUSTOM_LLM_PATH, to.user(projects.delete_custom_llm), methods=["DELETE"]),
+        *(Route(path, to.admin(admin.get_llm), methods=["GET"]) for path in _PLATFORM_MODEL_PATHS),
+        *(Route(path, to.admin(admin.put_llm), methods=["PUT"]) for path in _PLATFORM_MODEL_PATHS),
+        *(Route(path, to.admin(admin.delete_llm), methods=["DELETE"]) for path in _PLATFORM_MODEL_PATHS),
+        *(Route(f"{path}/test", to.admin(trials.try_platform), methods=["POST"]) for path in _PLATFORM_MODEL_PATHS),
+        Route("/v1/me/llm/test", to.user(trials.try_mine), methods=["POST"]),
         Route("/v1/admin/parameters", to.admin(admin.list_layers), methods=["GET"]),
         Route("/v1/admin/explain", to.admin(admin.explain), methods=["GET"]),
         Route("/v1/admin/tokens", to.admin(admin.list_tokens), methods=["GET"]),

@@ -6,17 +6,42 @@ from typing import Annotated
 import typer
 
 from imperal_host.api.bodies import shown
-from imperal_host.app import Stores
+from imperal_host.app import Stores, make_gateway, make_planner
 from imperal_host.cli.options import AsJson, Tenant, User
+from imperal_host.cli.params import layer_key
 from imperal_host.cli.run import fail, out, plain, principal, standard_input, with_stores
-from imperal_host.gateway.binding import PLATFORM, Binding, BindingDraft, Fallback, Owner, owner_of
+from imperal_host.errors import NotFoundError
+from imperal_host.gateway.binding import (
+    Binding,
+    BindingDraft,
+    Fallback,
+    Owner,
+    owner_of,
+    platform_owner,
+    project_owner,
+)
+from imperal_host.gateway.resolver import Source
+from imperal_host.gateway.trial import Trials, Verdict
 
 app = typer.Typer(no_args_is_help=True, help="A user's own model (BYOLLM), or with --platform the platform's.")
 Platform = Annotated[bool, typer.Option("--platform", help="The platform's model instead of a user's.")]
 
 
-def _owner(platform: bool, tenant: str, user: str) -> Owner:
-    return PLATFORM if platform else owner_of(principal(tenant, user))
+ForExtension = Annotated[str, typer.Option("--extension", help="With --platform: for this extension only.")]
+ForPurpose = Annotated[str, typer.Option("--purpose", help="With --platform: for this purpose only.")]
+OfProject = Annotated[str, typer.Option("--project", help="A project's of the tenant, instead of a user's.")]
+
+
+def _owner(platform: bool, tenant: str, user: str, extension: str = "", purpose: str = "", project: str = "") -> Owner:
+    if platform:
+        if extension and purpose:
+            fail("--extension and --purpose exclude one another")
+        layer_key(extension, purpose)
+        return platform_owner(extension, purpose)
+    if extension or purpose:
+        fail("--extension and --purpose go with --platform")
+    who = principal(tenant, user)
+    return project_owner(who.tenant, project) if project else owner_of(who)
 
 
 @app.command(name="set")
@@ -30,7 +55,13 @@ def set_(
     keep_key: Annotated[bool, typer.Option("--keep-key", help="Keep the stored key.")] = False,
     inactive: Annotated[bool, typer.Option("--inactive", help="Store it without using it.")] = False,
     fallback: Annotated[str, typer.Option(help="error, or platform: what to do when it fails.")] = "error",
+    purpose_model: Annotated[
+        list[str] | None, typer.Option(help="PURPOSE=MODEL, another model for a purpose; may be repeated.")
+    ] = None,
     platform: Platform = False,
+    extension: ForExtension = "",
+    purpose: ForPurpose = "",
+    project: OfProject = "",
     tenant: Tenant = "default",
     user: User = "local",
 ) -> None:
@@ -49,8 +80,9 @@ def set_(
             fail("there is no terminal to ask for the key at; use --key-stdin, --keep-key or --no-key")
         key = typer.prompt("API key", hide_input=True)
     chosen: Fallback = "platform" if fallback == "platform" else "error"
-    draft = BindingDraft(provider, model, base_url, display_name, not inactive, chosen, key)
-    owner = _owner(platform, tenant, user)
+    models = dict(_pair(text) for text in purpose_model or ())
+    draft = BindingDraft(provider, model, base_url, display_name, not inactive, chosen, key, models)
+    owner = _owner(platform, tenant, user, extension, purpose, project)
 
     async def work(stores: Stores) -> Binding:
         return await stores.bindings.put(owner, draft)
@@ -59,9 +91,17 @@ def set_(
 
 
 @app.command()
-def show(platform: Platform = False, tenant: Tenant = "default", user: User = "local", as_json: AsJson = False) -> None:
+def show(
+    platform: Platform = False,
+    extension: ForExtension = "",
+    purpose: ForPurpose = "",
+    project: OfProject = "",
+    tenant: Tenant = "default",
+    user: User = "local",
+    as_json: AsJson = False,
+) -> None:
     """Show the stored model: everything but the key."""
-    owner = _owner(platform, tenant, user)
+    owner = _owner(platform, tenant, user, extension, purpose, project)
 
     async def work(stores: Stores) -> Binding | None:
         return await stores.bindings.get(owner)
@@ -78,9 +118,16 @@ def show(platform: Platform = False, tenant: Tenant = "default", user: User = "l
 
 
 @app.command()
-def delete(platform: Platform = False, tenant: Tenant = "default", user: User = "local") -> None:
+def delete(
+    platform: Platform = False,
+    extension: ForExtension = "",
+    purpose: ForPurpose = "",
+    project: OfProject = "",
+    tenant: Tenant = "default",
+    user: User = "local",
+) -> None:
     """Remove the stored model and its key."""
-    owner = _owner(platform, tenant, user)
+    owner = _owner(platform, tenant, user, extension, purpose, project)
 
     async def work(stores: Stores) -> bool:
         return await stores.bindings.delete(owner)
@@ -88,6 +135,43 @@ def delete(platform: Platform = False, tenant: Tenant = "default", user: User = 
     if not with_stores(work):
         fail("no model is configured here")
     out.print("Removed.")
+
+
+@app.command(name="test")
+def try_(
+    platform: Platform = False,
+    extension: ForExtension = "",
+    purpose: ForPurpose = "",
+    project: OfProject = "",
+    tenant: Tenant = "default",
+    user: User = "local",
+) -> None:
+    """Make one tiny call with the stored model, and say what came of it. Exit status 1 if it does not work."""
+    owner = _owner(platform, tenant, user, extension, purpose, project)
+    who = principal(tenant, user)
+
+    async def work(stores: Stores) -> Verdict:
+        binding = await stores.bindings.get(owner)
+        if binding is None:
+            raise NotFoundError("no model is stored here; to store one: imperal-host llm set --help")
+        gateway = make_gateway(stores, make_planner(stores, None), None)
+        try:
+            source: Source = "platform" if platform else "project" if project else "user"
+            return await Trials(gateway, stores.bindings, stores.vendors, stores.clock).stored(who, binding, source)
+        finally:
+            await gateway.aclose()
+
+    verdict = with_stores(work)
+    if not verdict.ok:
+        fail(verdict.message)
+    out.print(plain(verdict.message))
+
+
+def _pair(text: str) -> tuple[str, str]:
+    purpose, separator, model = text.partition("=")
+    if not separator:
+        fail(f"--purpose-model {text}: write PURPOSE=MODEL")
+    return purpose, model
 
 
 def _print(binding: Binding) -> None:

@@ -108,8 +108,7 @@ def explain(
     if as_json:
         out.print_json(data=explanation_body(found))
         return
-    whose = "their own" if found.target.is_byollm else "the platform's"
-    out.print(f"{found.target.vendor.name} {plain(found.target.model)} ({whose})")
+    out.print(f"{found.target.vendor.name} {plain(found.target.model)} (chosen by {plain(found.target.chosen_by)})")
     print_provenance(found.resolved.provenance)
 
 

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 import httpx
 
 from imperal_host.billing.account import Account
-from imperal_host.billing.price import PriceTable
+from imperal_host.billing.price import CUSTOM_LLM, PriceTable
 from imperal_host.clock import Clock
 from imperal_host.errors import NotFoundError, UnavailableError, UpstreamError
 from imperal_host.gateway.egress import Incoming, Outgoing
@@ -60,7 +60,7 @@ class Attempt:
     input_tokens_max: int
     makes_text: bool = True
 
-    def intent(self, most: int) -> Event:
+    def intent(self, most: int, price_source: str) -> Event:
         layers: dict[str, Json] = {
             name: origin.layer + (" (dropped)" if origin.dropped else " (clamped)" if origin.clamped else "")
             for name, origin in self.resolved.provenance.items()
@@ -71,9 +71,12 @@ class Attempt:
             "model_asked": self.model_asked,
             "purpose": self.purpose,
             "is_byollm": self.target.is_byollm,
+            "source": self.target.source,
+            **({"project": self.scope.project} if self.scope.project else {}),
             "binding_version": self.target.binding.version if self.target.binding else 0,
             "parameter_layers": layers,
             "hold_nano_usd": most,
+            "price": price_source,
         }
         return Event("intent", "llm", self.id, self.scope, details, parent=self.scope.call)
 
@@ -125,7 +128,8 @@ class Attempts:
         target = attempt.target
         hold = await self._account.hold(attempt.scope.principal, self.most_it_may_cost(attempt))
         try:
-            async with recorded(self._ledger, attempt.intent(hold.nano_usd), self._clock) as recording:
+            intent = attempt.intent(hold.nano_usd, self._price_source(target))
+            async with recorded(self._ledger, intent, self._clock) as recording:
                 base_url, secret = await self._open(target)
                 # From here on the upstream may work, and charge, whether or not its answer is waited for.
                 recording.cost_nano_usd = hold.nano_usd
@@ -169,6 +173,13 @@ class Attempts:
         usage = Usage(input_tokens=attempt.input_tokens_max, output_tokens=output if attempt.makes_text else 0)
         return self.cost(attempt.target, usage)
 
+    def _price_source(self, target: Target) -> str:
+        return "own key" if target.is_byollm else self._prices.source(target.vendor.name, _billed_as(target))
+
     def cost(self, target: Target, usage: Usage) -> int:
         """Policy A: an attempt on the user's own key costs 0, always."""
-        return 0 if target.is_byollm else self._prices.price(target.model).of(usage)
+        return 0 if target.is_byollm else self._prices.cost(target.vendor.name, _billed_as(target), usage)
+
+
+def _billed_as(target: Target) -> str:
+    return CUSTOM_LLM if target.source == "project" else target.model

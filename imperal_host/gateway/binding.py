@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Literal
 
@@ -11,10 +11,12 @@ import httpx
 from imperal_host.errors import InvalidError, Problem
 from imperal_host.gateway.addresses import AddressGuard, endpoint_of, is_metadata_name
 from imperal_host.gateway.providers.base import Vendor
-from imperal_host.identity import Principal, TenantId
+from imperal_host.identity import Principal, TenantId, checked_name
+from imperal_sdk.llm import PURPOSE_PATTERN
 
 Fallback = Literal["error", "platform"]
 KEY_CHARACTERS_MAX = 4_096
+PURPOSES_MAX = 64
 PLATFORM_TENANT = TenantId("~platform")  # no name of a real tenant begins with a tilde
 
 _HOST = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
@@ -40,6 +42,18 @@ def owner_of(principal: Principal) -> Owner:
     return Owner(principal.tenant, f"user/{principal.user}")
 
 
+def project_owner(tenant: TenantId, project: str) -> Owner:
+    """A project belongs to one tenant. Raises ``InvalidError`` for what can be no project's id."""
+    return Owner(tenant, f"project/{checked_name('project', project)}")
+
+
+def platform_owner(extension: str = "", purpose: str = "") -> Owner:
+    """The platform's model for one extension or one purpose, or in general."""
+    if extension:
+        return Owner(PLATFORM_TENANT, f"extension/{extension}")
+    return Owner(PLATFORM_TENANT, f"purpose/{purpose}") if purpose else PLATFORM
+
+
 @dataclass(frozen=True, slots=True)
 class BindingDraft:
     """What somebody wants stored. ``api_key`` ``None`` keeps the stored key."""
@@ -51,6 +65,7 @@ class BindingDraft:
     is_active: bool = True
     fallback: Fallback = "error"
     api_key: str | None = None
+    models: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +82,7 @@ class Binding:
     fallback: Fallback
     key_prefix: str
     updated_at: int
+    models: Mapping[str, str] = field(default_factory=dict)  # by purpose
 
     @property
     def destination(self) -> tuple[str, str]:
@@ -81,8 +97,9 @@ def checked(draft: BindingDraft, vendors: Mapping[str, Vendor], guard: AddressGu
     base_url = draft.base_url or (vendor.base_url if vendor else "")
     if vendor is None:
         problems.append(Problem("provider", f"one of {', '.join(sorted(vendors))}, not {draft.provider[:64]!r}"))
-    if not draft.model or len(draft.model) > 256 or not draft.model.isprintable():
+    if not _is_model(draft.model):
         problems.append(Problem("model", "the model's name, 1 to 256 printable characters"))
+    problems += _models_problems(draft.models)
     if len(draft.display_name) > 200 or not (draft.display_name.isprintable()):
         problems.append(Problem("display_name", "at most 200 printable characters"))
     if vendor is not None or base_url:
@@ -91,6 +108,20 @@ def checked(draft: BindingDraft, vendors: Mapping[str, Vendor], guard: AddressGu
     if problems:
         raise InvalidError("; ".join(f"{p.field}: {p.message}" for p in problems), tuple(problems))
     return base_url
+
+
+def _is_model(name: str) -> bool:
+    return 0 < len(name) <= 256 and name.isprintable()
+
+
+def _models_problems(models: Mapping[str, str]) -> list[Problem]:
+    if len(models) > PURPOSES_MAX:
+        return [Problem("models", f"at most {PURPOSES_MAX} purposes")]
+    return [
+        Problem(f"models.{purpose[:64]}", "a purpose (letters, digits, _.-) and the name of its model")
+        for purpose, model in models.items()
+        if not re.fullmatch(PURPOSE_PATTERN, purpose) or not _is_model(model)
+    ]
 
 
 def _url_problems(base_url: str, guard: AddressGuard) -> list[Problem]:

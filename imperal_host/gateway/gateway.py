@@ -20,7 +20,7 @@ from imperal_host.gateway.providers.base import (
     estimated_usage,
     most_input_tokens,
 )
-from imperal_host.gateway.resolver import Target
+from imperal_host.gateway.resolver import Plan, Target
 from imperal_host.gateway.retries import RetryPolicy, Waited
 from imperal_host.identity import CallId, Principal, Scope
 from imperal_sdk.llm import Completion, Embeddings, EmbedRequest, Estimate, LlmRequest, Parameters
@@ -52,18 +52,22 @@ class Gateway:
         await self._egress.aclose()
 
     async def complete(self, scope: Scope, request: LlmRequest) -> Completion:
-        async def once(target: Target) -> Completion:
-            attempt = await self._attempt(scope, request, target)
+        return await self._first_that_answers(
+            scope, request.purpose, lambda target: self.complete_at(scope, request, target)
+        )
 
-            async def send(exchange: Exchange) -> Parsed:
-                call = ModelCall(request, target.model, exchange.base_url, attempt.resolved.values)
-                async with self._egress.open(exchange.outgoing(target.vendor.dialect.build(call))) as incoming:
-                    exchange.began(incoming)
-                    return target.vendor.dialect.parse(await incoming.read(), request)
+    async def complete_at(self, scope: Scope, request: LlmRequest, target: Target) -> Completion:
+        """One attempt at one target."""
+        attempt = await self._attempt(scope, request, target)
+        dialect = target.vendor.dialect
 
-            return _completion(attempt, *await self._attempts.make(attempt, send))
+        async def send(exchange: Exchange) -> Parsed:
+            call = ModelCall(request, target.model, exchange.base_url, attempt.resolved.values)
+            async with self._egress.open(exchange.outgoing(dialect.build(call))) as incoming:
+                exchange.began(incoming)
+                return dialect.parse(await incoming.read(), request)
 
-        return await self._first_that_answers(scope, once)
+        return _completion(attempt, *await self._attempts.make(attempt, send))
 
     async def stream(self, scope: Scope, request: LlmRequest, deliver: Deliver) -> Completion:
         """``deliver`` takes deltas in the shape of ``imperal_sdk.llm.Delta``, as many as are there at a time. Awaiting
@@ -71,31 +75,40 @@ class Gateway:
         other attempt."""
         begun = False
 
-        async def once(target: Target) -> Completion:
-            attempt = await self._attempt(scope, request, target)
-            dialect = target.vendor.dialect
+        async def noted(deltas: list[JsonObject]) -> None:
+            nonlocal begun
+            begun = True
+            await deliver(deltas)
 
-            async def send(exchange: Exchange) -> Parsed:
-                nonlocal begun
-                call = ModelCall(request, target.model, exchange.base_url, attempt.resolved.values, streamed=True)
-                async with self._egress.open(exchange.outgoing(dialect.build(call))) as incoming:
-                    exchange.began(incoming)
-                    if incoming.status != 200:
-                        return dialect.parse(await incoming.read(), request)
-                    decoder = dialect.decoder(request)
-                    exchange.so_far = decoder.so_far
-                    async for piece in incoming:
-                        if deltas := decoder.feed(piece):
-                            begun = True
-                            await deliver(deltas)
-                        if decoder.ended:
-                            await incoming.run_out()
-                            break
-                    return decoder.finish()
+        return await self._first_that_answers(
+            scope,
+            request.purpose,
+            lambda target: self.stream_at(scope, request, target, noted),
+            may_go_on=lambda: not begun,
+        )
 
-            return _completion(attempt, *await self._attempts.make(attempt, send))
+    async def stream_at(self, scope: Scope, request: LlmRequest, target: Target, deliver: Deliver) -> Completion:
+        """One attempt at one target."""
+        attempt = await self._attempt(scope, request, target)
+        dialect = target.vendor.dialect
 
-        return await self._first_that_answers(scope, once, may_go_on=lambda: not begun)
+        async def send(exchange: Exchange) -> Parsed:
+            call = ModelCall(request, target.model, exchange.base_url, attempt.resolved.values, streamed=True)
+            async with self._egress.open(exchange.outgoing(dialect.build(call))) as incoming:
+                exchange.began(incoming)
+                if incoming.status != 200:
+                    return dialect.parse(await incoming.read(), request)
+                decoder = dialect.decoder(request)
+                exchange.so_far = decoder.so_far
+                async for piece in incoming:
+                    if deltas := decoder.feed(piece):
+                        await deliver(deltas)
+                    if decoder.ended:
+                        await incoming.run_out()
+                        break
+                return decoder.finish()
+
+        return _completion(attempt, *await self._attempts.make(attempt, send))
 
     async def embed(self, scope: Scope, request: EmbedRequest) -> Embeddings:
         async def once(target: Target) -> Embeddings:
@@ -127,11 +140,11 @@ class Gateway:
                 cost_nano_usd=cost,
             )
 
-        return await self._first_that_answers(scope, once)
+        return await self._first_that_answers(scope, request.purpose, once)
 
     async def estimate(self, scope: Scope, request: LlmRequest) -> Estimate:
         """Decide everything about a call, and send nothing."""
-        target = (await self._planner.plan(scope.principal)).targets[0]
+        target = (await self._plan(scope, request.purpose)).targets[0]
         attempt = await self._attempt(scope, request, target)
         said = attempt.resolved.values.get("max_tokens")
         return Estimate(
@@ -155,13 +168,20 @@ class Gateway:
             most_input_tokens(request),
         )
 
+    async def _plan(self, scope: Scope, purpose: str) -> Plan:
+        return await self._planner.plan(scope.principal, scope.extension, purpose, scope.project)
+
     async def _parameters(self, scope: Scope, purpose: str, call: Parameters, target: Target) -> Resolved:
         return await self._planner.parameters(target, scope.extension, purpose, call)
 
     async def _first_that_answers(
-        self, scope: Scope, once: Callable[[Target], Awaitable[Made]], may_go_on: Callable[[], bool] = lambda: True
+        self,
+        scope: Scope,
+        purpose: str,
+        once: Callable[[Target], Awaitable[Made]],
+        may_go_on: Callable[[], bool] = lambda: True,
     ) -> Made:
-        steps: Generator[Target, Made | UpstreamError, Made] = cascade(await self._planner.plan(scope.principal))
+        steps: Generator[Target, Made | UpstreamError, Made] = cascade(await self._plan(scope, purpose))
         target, waited = next(steps), Waited()
         while True:
             outcome = await self._patiently(scope.principal, target, once, may_go_on, waited)

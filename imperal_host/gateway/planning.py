@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from imperal_host.gateway.binding import PLATFORM, owner_of
+from imperal_host.gateway.binding import PLATFORM, owner_of, platform_owner, project_owner
 from imperal_host.gateway.parameters import Layer, Resolved, admin_keys, resolve_parameters
 from imperal_host.gateway.providers.base import Vendor
-from imperal_host.gateway.resolver import Plan, Target, resolve
+from imperal_host.gateway.resolver import Found, Plan, Target, resolve
 from imperal_host.gateway.store import Bindings, Layers
 from imperal_host.identity import Principal
 from imperal_sdk.llm import Parameters
@@ -35,19 +35,27 @@ class Planner:
         self._vendors = vendors
         self._local_model = local_model
 
-    async def plan(self, principal: Principal) -> Plan:
-        user, platform = await self._bindings.of((owner_of(principal), PLATFORM))
-        return resolve(user, platform, self._local_model, self._vendors)
+    async def plan(self, principal: Principal, extension: str, purpose: str = "", project: str = "") -> Plan:
+        owners = {
+            "user": owner_of(principal),
+            "project": project_owner(principal.tenant, project) if project else None,
+            "extension": platform_owner(extension=extension) if extension else None,
+            "purpose": platform_owner(purpose=purpose) if purpose else None,
+            "platform": PLATFORM,
+        }
+        asked = {name: owner for name, owner in owners.items() if owner is not None}
+        found = dict(zip(asked, await self._bindings.of(list(asked.values())), strict=True))
+        return resolve(Found(**found, local_model=self._local_model), purpose, self._vendors)
 
-    async def describe(self, principal: Principal) -> Target:
+    async def describe(self, principal: Principal, extension: str, purpose: str = "", project: str = "") -> Target:
         """The model that this user's next call goes to first."""
-        return (await self.plan(principal)).targets[0]
+        return (await self.plan(principal, extension, purpose, project)).targets[0]
 
     async def explain(
-        self, principal: Principal, extension: str, purpose: str, call: Parameters | None = None
+        self, principal: Principal, extension: str, purpose: str, project: str = "", call: Parameters | None = None
     ) -> Explanation:
         """Decide everything about a call, and send nothing."""
-        target = await self.describe(principal)
+        target = await self.describe(principal, extension, purpose, project)
         return Explanation(target, await self.parameters(target, extension, purpose, call or Parameters()))
 
     async def parameters(self, target: Target, extension: str, purpose: str, call: Parameters) -> Resolved:

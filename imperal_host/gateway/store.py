@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+import orjson
 from pydantic import ValidationError
 
 from imperal_host.clock import Clock
@@ -17,13 +18,14 @@ from imperal_host.vault.store import TenantView
 from imperal_sdk.llm import Parameters
 
 _SELECT = (
-    "select version, provider, model, base_url, display_name, is_active, fallback, key_prefix, updated_at"
+    "select version, provider, model, base_url, display_name, is_active, fallback, key_prefix, updated_at, models"
     " from binding where tenant = ? and owner = ? and provider <> ''"
 )
 # A deleted configuration leaves its version behind: a call that still holds it must never open a later key.
 _BURY = (
     "update binding set provider = '', model = '', base_url = '', display_name = '', is_active = 0,"
-    " fallback = 'error', key_prefix = '', updated_at = ? where tenant = ? and owner = ? and provider <> ''"
+    " fallback = 'error', key_prefix = '', models = '{}', updated_at = ?"
+    " where tenant = ? and owner = ? and provider <> ''"
 )
 
 
@@ -73,6 +75,7 @@ class Bindings:
                 draft.fallback,
                 secret.display_prefix(),
                 int(self._clock.now()),
+                dict(draft.models),
             )
             _put(transaction, binding)
             view.forget(transaction, owner.secret_name)
@@ -91,14 +94,34 @@ class Bindings:
 
         return await self._database.write(work)
 
+    async def discard(self, owner: Owner) -> None:
+        """As ``delete``, for a name that is never used again."""
+        view = self._view(owner.tenant)
+
+        def work(transaction: Transaction) -> None:
+            view.forget(transaction, owner.secret_name)
+            transaction.run("delete from binding where tenant = ? and owner = ?", (owner.tenant, owner.name))
+
+        await self._database.write(work)
+
 
 def _get(transaction: Transaction, owner: Owner) -> Binding | None:
     row = transaction.row(_SELECT, (owner.tenant, owner.name))
     if row is None:
         return None
-    version, provider, model, base_url, display_name, is_active, fallback, key_prefix, updated_at = row
+    version, provider, model, base_url, display_name, is_active, fallback, key_prefix, updated_at, models = row
     return Binding(
-        owner, version, provider, model, base_url, display_name, bool(is_active), fallback, key_prefix, updated_at
+        owner,
+        version,
+        provider,
+        model,
+        base_url,
+        display_name,
+        bool(is_active),
+        fallback,
+        key_prefix,
+        updated_at,
+        orjson.loads(models),
     )
 
 
@@ -109,7 +132,7 @@ def _last_version(transaction: Transaction, owner: Owner) -> int:
 
 def _put(transaction: Transaction, b: Binding) -> None:
     transaction.run(
-        "insert or replace into binding values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "insert or replace into binding values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             b.owner.tenant,
             b.owner.name,
@@ -122,6 +145,7 @@ def _put(transaction: Transaction, b: Binding) -> None:
             b.fallback,
             b.key_prefix,
             b.updated_at,
+            orjson.dumps(b.models).decode(),
         ),
     )
 

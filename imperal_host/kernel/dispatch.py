@@ -14,6 +14,7 @@ from imperal_host.errors import (
     BusyError,
     ConfirmationRequiredError,
     ExtensionRaisedError,
+    ForbiddenError,
     HostError,
     InvalidError,
     UnavailableError,
@@ -34,12 +35,14 @@ from imperal_sdk.wire import CallContext, LlmView
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What the caller asks for. ``confirmed``: the caller has agreed to a destructive function."""
+    """What the caller asks for. ``confirmed``: the caller has agreed to a destructive function. ``project``: whose
+    Custom LLM answers, where the user has no model of their own."""
 
     extension: str
     function: str
     arguments: dict[str, Any]
     confirmed: bool = False
+    project: str = ""
 
 
 # What was read from JSON text is JSON: to look at each of its values again costs more than all the rest.
@@ -144,8 +147,10 @@ class Kernel:
     async def _dispatch(self, principal: Principal, call: Call, progress: Progress) -> CallAnswer:
         handle = self._catalog.get(call.extension)
         function = handle.function(call.function)
+        if call.project and not principal.may_use_project(call.project):
+            raise ForbiddenError(f"this token may not use the project {call.project[:128]!r}")
         call_id = CallId(new_id(self._clock))
-        scope = Scope(call_id, principal, handle.manifest.app_id, handle.manifest.version, function.name)
+        scope = Scope(call_id, principal, handle.manifest.app_id, handle.manifest.version, function.name, call.project)
         broker = CallBroker(scope, granted(handle.manifest), self._gateway, progress)
         intent = Event(
             "intent", "call", call_id, scope, {"action_type": function.action_type}, arguments=call.arguments
@@ -167,7 +172,7 @@ class Kernel:
         return CallAnswer(call_id, filled, recording.receipt, _usage(broker.answers))
 
     async def _run(self, handle: ExtensionHandle, scope: Scope, call: Call, broker: CallBroker) -> Result:
-        context = await self._context(scope.principal)
+        context = await self._context(scope)
         async with self._leases.lease(handle.package, scope.principal) as isolate:
             try:
                 answer = await isolate.invoke(
@@ -177,9 +182,10 @@ class Kernel:
                 raise _cause(error, broker) from None
         return _result(answer)
 
-    async def _context(self, principal: Principal) -> CallContext:
+    async def _context(self, scope: Scope) -> CallContext:
+        principal = scope.principal
         try:
-            target = await self._planner.describe(principal)
+            target = await self._planner.describe(principal, scope.extension, project=scope.project)
             view = LlmView(target.is_byollm, target.vendor.name, target.model)
         except UnavailableError:  # no model at all: a function that asks none still runs
             view = LlmView(False, "", "")

@@ -147,4 +147,18 @@ create trigger entry_corrects after insert on entry when new.kind = 'correction'
 end;
 """
 
-MIGRATIONS = (_1_BEGINNING, _2_SMALLER_INDEXES, _3_TREES)
+# A ring of key-encryption keys instead of one. Location '' is the file of IMPERAL_KEK_FILE; ``kept`` is what a
+# source has the database keep.
+_4_KEY_RING = """
+alter table key_check add column location text not null default '';
+alter table key_check add column state text not null default 'promoted'
+    check (state in ('new', 'promoted', 'old', 'retired'));
+alter table key_check add column kept blob not null default x'';
+create unique index key_check_promoted on key_check (state) where state = 'promoted';
+create index tenant_key_kek on tenant_key (kek_id);
+"""
+
+# A model for each purpose, as JSON.
+_5_MODELS_BY_PURPOSE = "alter table binding add column models text not null default '{}'"
+
+MIGRATIONS = (_1_BEGINNING, _2_SMALLER_INDEXES, _3_TREES, _4_KEY_RING, _5_MODELS_BY_PURPOSE)

@@ -1,134 +1,132 @@
-"""The key-encryption key (KEK): where it comes from, and the proof that it is the right one."""
+"""The ring of KEKs that opens this data: one is promoted and wraps, the others only unwrap.
 
-import hashlib
-import os
-import stat
-import tempfile
+A KEK's life: ``new`` (unwraps only, so that every process can learn it before anything needs it), ``promoted``
+(exactly one), ``old`` (unwraps what was not wrapped again yet), ``retired`` (never loaded again).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
-from imperal_host.errors import SealedError, SetupError
+from imperal_host.errors import HostError, SealedError
+from imperal_host.log import logger
 from imperal_host.storage.database import Database, Transaction
-from imperal_host.vault.barrier import KEY_BYTES, seal, unseal
+from imperal_host.vault.kek import FileKek as FileKek
+from imperal_host.vault.kek import Kek
+from imperal_host.vault.sources import FileSource, KekSource, Sources
 
+State = Literal["new", "promoted", "old", "retired"]
 _CHECK = b"the right key"
+_SELECT = (
+    "select kek_id, location, state, kept, sealed,"
+    " (select count(*) from tenant_key where tenant_key.kek_id = key_check.kek_id) from key_check"
+)
 
 
-class KeySource(Protocol):
-    """Wraps and unwraps tenant keys. ``key_id`` stands beside every ciphertext."""
+class Keys(Protocol):
+    """What the vault asks for. ``kek_id`` is what stands beside a ciphertext. Both raise ``SealedError``."""
 
-    key_id: str
+    def current(self, transaction: Transaction) -> Kek:
+        """The one that wraps, as of this transaction."""
+        ...
 
-    def wrap(self, plaintext: bytes, *name: str) -> bytes: ...
-
-    def unwrap(self, wrapped: bytes, *name: str) -> bytes: ...
+    def of(self, transaction: Transaction, kek_id: str) -> Kek: ...
 
 
-class FileKek:
-    """A KEK of 32 random bytes in a file, written as hexadecimal, mode 0600, outside the data directory."""
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A KEK as the database knows it. ``uses``: how many tenant keys it wraps."""
 
-    def __init__(self, key: bytes) -> None:
-        self._key = key
-        self.key_id = hashlib.sha256(b"imperal-host/kek-id" + key).hexdigest()[:16]
+    kek_id: str
+    location: str
+    state: State
+    kept: bytes
+    check: bytes
+    uses: int
 
-    def wrap(self, plaintext: bytes, *name: str) -> bytes:
-        return seal(self._key, plaintext, *name)
 
-    def unwrap(self, wrapped: bytes, *name: str) -> bytes:
-        return unseal(self._key, wrapped, *name)
+def held(transaction: Transaction) -> list[Held]:
+    """Every KEK that was ever in the ring, oldest first."""
+    return [Held(*row) for row in transaction.rows(_SELECT + " order by rowid")]
 
-    @classmethod
-    def read(cls, file: Path) -> "FileKek":
-        """Raises ``SealedError`` when the file is unreadable, readable by others, or not a key."""
-        try:
-            mode = file.stat().st_mode
-            text = file.read_text(encoding="ascii")
-        except (OSError, UnicodeDecodeError) as error:
-            raise SealedError(f"the KEK file {file} cannot be read ({error})") from None
-        if mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise SealedError(f"the KEK file {file} can be read by others; run: chmod 600 {file}")
-        try:
-            key = bytes.fromhex(text.strip())
-        except ValueError:
-            key = b""
-        if len(key) != KEY_BYTES:
+
+class Ring:
+    """Each transaction asks the database which key is promoted, and a key that is not known yet is loaded when it is
+    first met: a change of the ring needs no restart."""
+
+    def __init__(self, sources: Sources) -> None:
+        self.sources = sources
+        self._keks: dict[str, Kek] = {}
+
+    def current(self, transaction: Transaction) -> Kek:
+        row = transaction.row("select kek_id from key_check where state = 'promoted'")
+        if row is None:
+            raise SealedError("no KEK is promoted; run: imperal-host keys status")
+        return self.of(transaction, row[0])
+
+    def of(self, transaction: Transaction, kek_id: str) -> Kek:
+        known = self._keks.get(kek_id)
+        if known is not None:
+            return known
+        keks = {key.kek_id: key for key in held(transaction)}
+        if kek_id not in keks or keks[kek_id].state == "retired":
+            raise SealedError(f"KEK {kek_id} is not in the ring; restore the database and its KEKs of the same day")
+        loaded = self.load(keks[kek_id])
+        living = {key.kek_id for key in keks.values() if key.state != "retired"}
+        self._keks = {**{i: k for i, k in self._keks.items() if i in living}, kek_id: loaded}
+        return loaded
+
+    def load(self, key: Held) -> Kek:
+        """From its source, and proven right. Raises ``SealedError`` and ``SetupError``."""
+        kek = self.sources.load(key.location, key.kept)
+        if kek.key_id != key.kek_id:
+            where = key.location or "the KEK file"
             raise SealedError(
-                f"the KEK file {file} does not hold {KEY_BYTES} bytes in hexadecimal; restore it from a backup"
+                f"the KEK in {where} is not the one that sealed the data ({key.kek_id}); restore the right file"
             )
-        return cls(key)
-
-    @classmethod
-    def create(cls, file: Path) -> "FileKek":
-        """A new key. Never overwrites: raises ``SetupError`` if the file exists or cannot be made."""
-        key = os.urandom(KEY_BYTES)
-        try:
-            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=file.parent, encoding="ascii") as stream:  # mode 0600
-                stream.write(key.hex() + "\n")
-                stream.flush()
-                os.fsync(stream.fileno())
-                os.link(stream.name, file)  # whole or not at all, and never over another
-            directory = os.open(file.parent, os.O_RDONLY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
-        except OSError as error:
-            raise SetupError(
-                f"the KEK file {file} cannot be made ({error}); set IMPERAL_KEK_FILE to another place"
-            ) from None
-        return cls(key)
+        kek.unwrap(key.check, "key-check", kek.key_id)
+        return kek
 
 
-async def open_keyring(database: Database, file: Path, data_dir: Path) -> FileKek:
-    """The KEK that opens this data: read, or made on the very first run.
+async def open_keyring(
+    database: Database, file: Path, data_dir: Path, sources: Sequence[KekSource] = (), first: str = ""
+) -> Ring:
+    """The ring that opens this data; on the very first run, with a first KEK made at ``first``.
 
-    Raises ``SealedError`` when the data was sealed with a KEK that is not in the file, and ``SetupError``
-    when the file would lie beside the data it protects.
+    Raises ``SealedError`` when a KEK that is in use cannot be loaded or is another, and ``SetupError`` when its
+    place cannot be used. Never makes a key over existing data.
     """
-    if file.resolve().is_relative_to(data_dir.resolve()):
-        raise SetupError(
-            f"the KEK file {file} lies inside the data directory {data_dir}; set IMPERAL_KEK_FILE elsewhere"
-        )
-    known = await database.read(lambda t: t.rows("select kek_id, sealed from key_check"))
-    if _exists(file):
-        kek = FileKek.read(file)
-    elif known:
-        raise SealedError(
-            f"the KEK file {file} is missing, and the data in {data_dir} was sealed with it; restore it from a backup"
-        )
-    else:
-        kek = _create_or_read(file)
-    checks: dict[str, bytes] = {row[0]: row[1] for row in known}
-    if not checks:
-        await database.write(lambda t: _remember(t, kek))
-    elif kek.key_id not in checks:
-        raise SealedError(
-            f"the KEK in {file} is not the one that sealed the data in {data_dir}; restore the right file"
-        )
-    else:
-        kek.unwrap(checks[kek.key_id], "key-check", kek.key_id)
-    return kek
+    ring = Ring(Sources((FileSource(file, data_dir), *sources)))
+    if not await database.read(held):
+        if await database.read(lambda t: t.row("select 1 from tenant_key limit 1")):
+            raise SealedError("the data names no KEK, and has keys that one has wrapped; restore it from a backup")
+        kek, kept = ring.sources.create(first)
+        await database.write(lambda t: _begin(t, kek, first, kept))
+    for key in await database.read(held):
+        if key.state == "retired":
+            continue
+        try:
+            ring.load(key)
+        except HostError as error:
+            if key.state == "promoted" or key.uses:
+                raise
+            logger("vault").warning("a KEK that nothing needs cannot be loaded", kek=key.kek_id, why=str(error))
+    return ring
 
 
-def _exists(file: Path) -> bool:
-    try:
-        return file.exists()
-    except OSError as error:
-        raise SealedError(f"the KEK file {file} cannot be reached ({error.strerror}); set IMPERAL_KEK_FILE") from None
+def check_of(kek: Kek) -> bytes:
+    """What proves later that a key is this one."""
+    return kek.wrap(_CHECK, "key-check", kek.key_id)
 
 
-def _create_or_read(file: Path) -> FileKek:
-    """Of two processes that begin on empty data at once, the second takes the key that the first made."""
-    try:
-        return FileKek.create(file)
-    except SetupError:
-        if _exists(file):
-            return FileKek.read(file)
-        raise
+def _begin(transaction: Transaction, kek: Kek, location: str, kept: bytes) -> None:
+    if not held(transaction):  # another process may have begun meanwhile
+        add(transaction, kek, location, kept, "promoted")
 
 
-def _remember(transaction: Transaction, kek: FileKek) -> None:
+def add(transaction: Transaction, kek: Kek, location: str, kept: bytes, state: State) -> None:
     transaction.run(
-        "insert or ignore into key_check values (?, ?)", (kek.key_id, kek.wrap(_CHECK, "key-check", kek.key_id))
+        "insert into key_check (kek_id, sealed, location, state, kept) values (?, ?, ?, ?, ?)",
+        (kek.key_id, check_of(kek), location, state, kept),
     )

@@ -7,7 +7,7 @@ from imperal_host.errors import NotFoundError, SealedError
 from imperal_host.identity import TenantId
 from imperal_host.storage.database import Database, Transaction
 from imperal_host.vault.barrier import KEY_BYTES, seal, unseal
-from imperal_host.vault.keyring import KeySource
+from imperal_host.vault.keyring import Keys
 from imperal_host.vault.secret import Secret
 
 
@@ -18,7 +18,7 @@ class SecretView(Protocol):
 
 
 class Vault:
-    def __init__(self, database: Database, keys: KeySource) -> None:
+    def __init__(self, database: Database, keys: Keys) -> None:
         self._database = database
         self._keys = keys
 
@@ -30,7 +30,7 @@ class TenantView:
     """A secret is bound to its tenant, name and version, and to what the caller says it is for: swapped rows do
     not open, nor does a key whose destination was changed behind the vault's back."""
 
-    def __init__(self, database: Database, keys: KeySource, tenant: TenantId) -> None:
+    def __init__(self, database: Database, keys: Keys, tenant: TenantId) -> None:
         self._database = database
         self._keys = keys
         self._tenant = tenant
@@ -56,7 +56,10 @@ class TenantView:
         """Seal inside the caller's transaction, so that what refers to the secret and the secret are one."""
         key = self._tenant_key(transaction) or self._new_tenant_key(transaction)
         sealed = seal(key, secret.reveal().encode(), "secret", self._tenant, name, str(version), *bound_to)
-        transaction.run("insert into secret values (?, ?, ?, ?)", (self._tenant, name, version, sealed))
+        transaction.run(
+            "insert into secret (tenant, name, version, sealed) values (?, ?, ?, ?)",
+            (self._tenant, name, version, sealed),
+        )
 
     def forget(self, transaction: Transaction, name: str) -> None:
         """Remove every version of a secret."""
@@ -66,12 +69,18 @@ class TenantView:
         row = transaction.row("select kek_id, wrapped from tenant_key where tenant = ?", (self._tenant,))
         if row is None:
             return None
-        if row[0] != self._keys.key_id:
-            raise SealedError(f"the key of tenant {self._tenant!r} is wrapped by KEK {row[0]}, which is not loaded")
-        return self._keys.unwrap(row[1], "tenant-key", self._tenant)
+        return self._keys.of(transaction, row[0]).unwrap(row[1], *tenant_key_name(self._tenant))
 
     def _new_tenant_key(self, transaction: Transaction) -> bytes:
         key = os.urandom(KEY_BYTES)
-        wrapped = self._keys.wrap(key, "tenant-key", self._tenant)
-        transaction.run("insert into tenant_key values (?, ?, ?)", (self._tenant, self._keys.key_id, wrapped))
+        kek = self._keys.current(transaction)
+        wrapped = kek.wrap(key, *tenant_key_name(self._tenant))
+        transaction.run(
+            "insert into tenant_key (tenant, kek_id, wrapped) values (?, ?, ?)", (self._tenant, kek.key_id, wrapped)
+        )
         return key
+
+
+def tenant_key_name(tenant: str) -> tuple[str, str]:
+    """What a wrapped tenant key is bound to."""
+    return "tenant-key", tenant

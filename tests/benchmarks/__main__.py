@@ -9,7 +9,7 @@ from pathlib import Path
 import uvloop
 
 from imperal_host import log
-from tests.benchmarks import crowd, dispatch, echo, gateway, idle, ledger, report, start
+from tests.benchmarks import crowd, dispatch, echo, gateway, idle, ledger, report, start, streaming
 from tests.benchmarks.measure import FULL, QUICK
 from tests.benchmarks.proxies import run as proxies
 from tests.benchmarks.report import Row
@@ -23,6 +23,7 @@ GROUPS: dict[str, Callable[[World], Awaitable[list[Row]]]] = {
     "dispatch": dispatch.run,
     "ledger": ledger.run,
     "crowd": crowd.run,
+    "streaming": streaming.run,
     "gateway": gateway.run,
     "proxies": proxies.run,
 }

@@ -26,7 +26,7 @@ ANSWER_TEXT = "hello"
 CALL_SECONDS_MAX = 30.0
 
 _CLOCK = SystemClock()
-_CONTEXT = CallContext("ada", "ada@acme.example", "acme", "user", [], LlmView(False, "bench", "bench"), 0.0, {})
+CONTEXT = CallContext("ada", "ada@acme.example", "acme", "user", [], LlmView(False, "bench", "bench"), 0.0, {})
 _ANSWER = Completion(
     content=(TextBlock(text=ANSWER_TEXT),),
     model="bench",
@@ -78,7 +78,7 @@ def someone_new() -> Principal:
 
 async def invoke(isolate: Isolate, function: str = "echo") -> dict[str, Any]:
     """One call with a pydantic model for its arguments."""
-    return await isolate.invoke(CallId(new_id(_CLOCK)), function, ARGUMENTS, _CONTEXT, _BROKER, CALL_SECONDS_MAX)
+    return await isolate.invoke(CallId(new_id(_CLOCK)), function, ARGUMENTS, CONTEXT, _BROKER, CALL_SECONDS_MAX)
 
 
 @contextmanager

@@ -26,7 +26,7 @@ async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Host]:
 
 async def test_every_example_loads_and_describes_what_it_does(host: Host) -> None:
     assert host.rooms.catalog.failures == {}
-    assert EXAMPLES == ["hello", "intruder"]
+    assert EXAMPLES == ["hello", "intruder", "researcher"]
     for name in EXAMPLES:
         manifest = host.rooms.catalog.get(name).manifest
         assert manifest.display_name
@@ -53,6 +53,16 @@ async def test_hello_forgets_only_when_that_is_confirmed(host: Host) -> None:
     assert raised.value.would["function"] == "forget"
     answer = await host.rooms.kernel.dispatch(ADA, Call("hello", "forget", {}, confirmed=True))
     assert answer.result.data == {"forgotten": True}
+
+
+async def test_the_researcher_writes_with_the_embedded_model_and_says_how_far_it_is(host: Host) -> None:
+    reports: list[str] = []
+    asked = Call("researcher", "write", {"question": "Say hello."})
+    answer = await host.rooms.kernel.dispatch(ADA, asked, progress=lambda percent, message: reports.append(message))
+    assert isinstance(answer.result.data, dict)
+    assert answer.result.data["text"]
+    assert reports
+    assert answer.usage.output_tokens > 0
 
 
 async def test_the_intruder_reports_and_nothing_worked(host: Host) -> None:

@@ -43,7 +43,11 @@ HOMES: dict[str, tuple[str, ...]] = {
     "rich": ("imperal_host.cli",),
     "aiohttp": ("imperal_host.gateway.transport",),
     "yarl": ("imperal_host.gateway.transport",),
-    "httpx": ("imperal_host.gateway",),
+    "httpx": (
+        "imperal_host.gateway",
+        "imperal_host.vault.transit",
+    ),
+    "genai_prices": ("imperal_host.billing",),
     "cryptography": ("imperal_host.vault", "imperal_host.ledger.checkpoint", "imperal_host.verify.note"),
     "structlog": ("imperal_host.log",),
     "logging": ("imperal_host.log", "imperal_sdk.worker.preload"),  # the latter makes it ready for extensions

@@ -33,6 +33,8 @@ def _controls(kind: Kind, sentences: dict[str, str]) -> tuple[Row, ...]:
 _FORGED = (
     "a length over the limit; a length one over the limit; an empty frame; bytes that are no message; "
     "a message that is no object; a message without a type; a type that does not exist; a call of its own; "
+    "a part of an answer, as if it were the host; a cancel that names a tenant; a cancel whose number is text; "
+    "200 cancels of another call; "
     "an answer, as if it were the host; a refusal, as if it were the host; a second ready; "
     "a result for a call never made; a result for an empty call; a fault for a call never made; a fault for no call; "
     "a result that names a tenant; an ask that names a tenant; an ask that names a user; "
@@ -62,7 +64,10 @@ ROWS: tuple[Row, ...] = (
     *_rows(
         "channel",
         _BROKEN,
-        {"ask without end and never read the answers": "Sends 5,000 requests and leaves the answers unread."},
+        {
+            "ask without end and never read the answers": "Sends 5,000 requests and leaves the answers unread.",
+            "cancel what was never asked": "Cancels 5,000 requests that it did not make.",
+        },
     ),
     *_rows(
         "channel",

@@ -46,8 +46,39 @@ def test_only_the_two_counts_matter(price: Price, usage: Usage, cached: int, exa
 
 def test_a_model_without_a_row_costs_the_default_and_is_never_free_by_accident() -> None:
     table = PriceTable({"known": Price(1, 2)}, Price(150, 600))
-    assert table.price("known") == Price(1, 2)
-    assert table.price("Known") == table.price("") == table.price("unknown") == Price(150, 600)
+    usage = Usage(input_tokens=10, output_tokens=1)
+    assert table.cost("custom", "known", usage) == 12
+    costs = {table.cost("custom", name, usage) for name in ("Known", "", "unknown", "gpt-4o")}
+    assert costs == {10 * 150 + 600}
+    assert table.source("custom", "known") == "operator"
+    assert table.source("custom", "unknown") == "default"
+
+
+def test_a_vendors_model_costs_its_list_price_to_the_nano() -> None:
+    table = PriceTable({}, Price(150, 600))
+    usage = Usage(input_tokens=1_000, output_tokens=1_000)
+    assert table.cost("openai", "gpt-4.1-mini", usage) == 1_000 * 400 + 1_000 * 1_600
+    assert table.cost("anthropic", "claude-sonnet-4-5", usage) == 1_000 * 3_000 + 1_000 * 15_000
+    cached = Usage(input_tokens=1_000, output_tokens=0, cached_input_tokens=500)
+    assert table.cost("openai", "gpt-4.1-mini", cached) == 500 * 400 + 500 * 100
+    assert table.source("openai", "gpt-4.1-mini").startswith("genai-prices ")
+    assert table.cost("openai", "no-such-model", usage) == 1_000 * 150 + 1_000 * 600
+
+
+@given(
+    vendor=st.sampled_from(["openai", "anthropic", "google", "custom", "groq"]),
+    model=st.sampled_from(["gpt-4o", "claude-sonnet-4-5", "gemini-2.5-pro", "llama-3.3-70b-versatile", "x"]),
+    sent=st.integers(1, 10**6),
+    made=st.integers(1, 10**5),
+    cached=st.integers(0, 10**6),
+)
+def test_a_platform_call_is_never_free_and_a_bound_on_tokens_bounds_its_cost(
+    vendor: str, model: str, sent: int, made: int, cached: int
+) -> None:
+    table = PriceTable({}, Price(150, 600))
+    usage = Usage(input_tokens=sent, output_tokens=made, cached_input_tokens=min(sent, cached))
+    most = Usage(input_tokens=sent + 7, output_tokens=made + 7)
+    assert 0 < table.cost(vendor, model, usage) <= table.cost(vendor, model, most)
 
 
 def test_the_built_in_prices_are_positive_integers() -> None:

@@ -14,7 +14,7 @@ from imperal_host.errors import (
 from imperal_host.gateway.binding import PLATFORM, Binding, Fallback, owner_of
 from imperal_host.gateway.cascade import cascade
 from imperal_host.gateway.providers.vendors import BUILT_IN
-from imperal_host.gateway.resolver import Plan, Target, resolve
+from imperal_host.gateway.resolver import Found, Plan, Target, resolve
 from imperal_sdk.llm import Completion, Usage
 from tests.host.conftest import principal
 
@@ -49,7 +49,7 @@ def platform(*, is_active: bool = True) -> Binding:
     ],
 )
 def test_the_plan_is(user: Binding | None, admin: Binding | None, local: str | None, models: list[str]) -> None:
-    plan = resolve(user, admin, local, VENDORS)
+    plan = resolve(Found(user=user, platform=admin, local_model=local), "", VENDORS)
     assert [target.model for target in plan.targets] == models
     assert [target.is_byollm for target in plan.targets] == [model == "own-model" for model in models]
     assert [target.binding is None for target in plan.targets] == [model == "embedded" for model in models]
@@ -59,19 +59,21 @@ def test_the_plan_is(user: Binding | None, admin: Binding | None, local: str | N
 @pytest.mark.parametrize("admin", [None, platform(is_active=False)])
 def test_without_any_model_it_says_what_to_do(user: Binding | None, admin: Binding | None) -> None:
     with pytest.raises(UnavailableError, match="imperal-host llm set --platform"):
-        resolve(user, admin, None, VENDORS)
+        resolve(Found(user=user, platform=admin), "", VENDORS)
 
 
 def test_a_provider_that_is_gone_is_an_error_and_not_another_model() -> None:
     with pytest.raises(UnavailableError, match="'gone'"):
-        resolve(own(provider="gone", fallback="platform"), platform(), "embedded", VENDORS)
+        resolve(
+            Found(user=own(provider="gone", fallback="platform"), platform=platform(), local_model="e"), "", VENDORS
+        )
 
 
 DONE = Completion(
     content=(), model="m", provider="p", stop_reason="end_turn", usage=Usage(input_tokens=1, output_tokens=1),
     is_byollm=False,
 )  # fmt: skip
-TWO = resolve(own(fallback="platform"), platform(), None, VENDORS)
+TWO = resolve(Found(user=own(fallback="platform"), platform=platform()), "", VENDORS)
 ONE = Plan(TWO.targets[:1])
 
 

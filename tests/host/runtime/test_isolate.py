@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import resource
 import signal
@@ -27,18 +28,22 @@ from imperal_host.errors import (
 from imperal_host.identity import CallId, Principal, TenantId, UserId
 from imperal_host.runtime.channel import Channel
 from imperal_host.runtime.interpreter import Interpreter, this_interpreter
-from imperal_host.runtime.isolate import Broker, Isolate
+from imperal_host.runtime.isolate import Broker, Deliver, Isolate
 from imperal_host.runtime.launcher import LaunchLimits, ZygoteLauncher
 from imperal_host.runtime.policy import SandboxLimits, Tier
 from imperal_host.runtime.pool import Pool, PoolLimits
-from tests.host.runtime.peer import CONTEXT, Open
+from tests.host.runtime.peer import CONTEXT, Gate, Open
 
 CLUMSY = from_folder(Path(__file__).parent / "clumsy")
 ADA = Principal(TenantId("acme"), UserId("ada"))
+NUMBERS = itertools.count(1_000)
 
 
 class NoBroker:
     async def ask(self, capability: str, payload: dict[str, Any]) -> dict[str, Any]:
+        raise AssertionError(capability)
+
+    async def stream(self, capability: str, payload: dict[str, Any], deliver: Deliver) -> dict[str, Any]:
         raise AssertionError(capability)
 
 
@@ -72,7 +77,7 @@ async def pool() -> AsyncIterator[Pool]:
 async def invoke(
     isolate: Isolate, function: str, seconds: float = 10, broker: Broker | None = None, **arguments: object
 ) -> dict[str, Any]:
-    return await isolate.invoke(CallId("1"), function, arguments, CONTEXT, broker or NoBroker(), seconds)
+    return await isolate.invoke(CallId(str(next(NUMBERS))), function, arguments, CONTEXT, broker or NoBroker(), seconds)
 
 
 async def call(pool: Pool, function: str, seconds: float = 10, **arguments: object) -> dict[str, Any]:
@@ -293,3 +298,62 @@ async def test_an_isolate_killed_in_a_call_is_a_stopped_extension_and_the_next_c
     with pytest.raises(ExtensionStoppedError, match="it was killed"):
         await killed()
     assert (await call(pool, "fine"))["data"] == {"fine": True}
+
+
+# -- streams
+
+ANSWER = {
+    "content": [{"type": "text", "text": "all of it"}],
+    "model": "m",
+    "provider": "p",
+    "stop_reason": "end_turn",
+    "usage": {"input_tokens": 1, "output_tokens": 1},
+    "is_byollm": False,
+}
+
+
+class Streaming(Gate):
+    """Hands on deltas; ``endless``: then waits for ever."""
+
+    def __init__(self, deltas: int, *, endless: bool = False) -> None:
+        super().__init__(ANSWER)
+        self._deltas, self._endless = deltas, endless
+
+    async def stream(self, capability: str, payload: dict[str, Any], deliver: Deliver) -> dict[str, Any]:
+        for _ in range(self._deltas):
+            await deliver([{"type": "text", "text": "x"}] * 10)
+        return await self.ask(capability, payload) if self._endless else ANSWER
+
+
+async def test_a_stream_is_read_whole(pool: Pool) -> None:
+    async with pool.lease(CLUMSY, ADA) as isolate:
+        result = await invoke(isolate, "reads_a_stream", broker=Streaming(1_000))
+    assert result["data"] == {"kinds": ["stop", "text", "usage"], "count": 10_002, "text": "all of it"}
+
+
+async def test_a_stream_that_is_left_is_cancelled_at_the_host_however_many_there_were(pool: Pool) -> None:
+    broker = Streaming(1, endless=True)
+    async with pool.lease(CLUMSY, ADA) as isolate:
+        result = await invoke(isolate, "leaves_streams", broker=broker, count=50, size=0)
+        assert (result["data"], broker.asked, broker.given_up) == ({"left": 50}, 50, 50)
+        assert (await invoke(isolate, "fine"))["data"] == {"fine": True}
+
+
+async def test_an_answer_that_is_given_up_is_cancelled_at_the_host(pool: Pool) -> None:
+    broker = Gate(ANSWER)
+    seen: list[int] = []
+    async with pool.lease(CLUMSY, ADA) as isolate:
+        calling = asyncio.create_task(invoke(isolate, "gives_up_an_answer", broker=broker))
+        await asyncio.sleep(0.3)
+        seen.append(broker.given_up)
+        assert (await calling)["data"] == {"gave_up": True}
+    assert seen == [1], "before the call was over"
+
+
+async def test_streams_kept_beyond_their_call_are_over_and_dropping_them_later_is_no_fault(pool: Pool) -> None:
+    broker = Streaming(1, endless=True)
+    async with pool.lease(CLUMSY, ADA) as isolate:
+        await invoke(isolate, "keeps_streams_open", broker=broker, count=15, size=0)
+        assert broker.given_up == 15
+        for _ in range(3):
+            assert (await invoke(isolate, "drops_what_it_kept"))["data"] == {"fine": True}

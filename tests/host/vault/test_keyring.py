@@ -19,12 +19,13 @@ def kek_file(tmp_path: Path) -> Path:
 async def test_the_first_run_makes_a_key_that_only_its_owner_may_read(
     database: Database, kek_file: Path, data_dir: Path
 ) -> None:
-    kek = await open_keyring(database, kek_file, data_dir)
+    ring = await open_keyring(database, kek_file, data_dir)
+    kek = await database.read(ring.current)
     assert kek_file.stat().st_mode & 0o777 == 0o600
     assert kek_file.parent.stat().st_mode & 0o077 == 0
     assert len(bytes.fromhex(kek_file.read_text())) == 32
     assert not list(data_dir.glob("**/kek*"))
-    again = await open_keyring(database, kek_file, data_dir)
+    again = await database.read((await open_keyring(database, kek_file, data_dir)).current)
     assert again.key_id == kek.key_id
     assert again.unwrap(kek.wrap(b"tenant key", "acme"), "acme") == b"tenant key"
 

@@ -45,6 +45,10 @@ FORGED: dict[str, bytes] = {
     "a call of its own": _frame(
         {"type": "invoke", "call_id": "1", "function": "answer", "arguments": {}, "context": {}}
     ),
+    "a part of an answer, as if it were the host": _frame({"type": "part", "ask_id": 1, "items": []}),
+    "a cancel that names a tenant": _frame({"type": "cancel", "call_id": "x", "ask_id": 1, "tenant": "globex"}),
+    "a cancel whose number is text": _frame({"type": "cancel", "call_id": "x", "ask_id": "1"}),
+    "200 cancels of another call": _frame({"type": "cancel", "call_id": "another", "ask_id": 1}) * 200,
     "an answer, as if it were the host": _frame({"type": "answer", "ask_id": 1, "payload": {}}),
     "a refusal, as if it were the host": _frame({"type": "refusal", "ask_id": 1, "code": "x", "message": "x"}),
     "a second ready": _frame({"type": "ready", "manifest": {}}),
@@ -97,6 +101,12 @@ async def deaf(t: Targets, ctx: Context) -> str:
     await asyncio.sleep(0.01)  # all are sent; from here on nothing is read
     while True:
         os.sched_yield()
+
+
+@act("cancel what was never asked")
+async def cancel_nothing(t: Targets, ctx: Context) -> str:
+    cancels = [_frame({"type": "cancel", "call_id": _call_id(), "ask_id": 900_000 + index}) for index in range(5_000)]
+    return await _send(b"".join(cancels))
 
 
 @act("ask for another call")

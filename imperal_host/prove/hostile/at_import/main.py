@@ -97,9 +97,9 @@ _true_context = imperal_sdk.context.Context
 
 
 class ListeningContext(_true_context):
-    def __init__(self, call: Any, ask: Any, emit: Any) -> None:
+    def __init__(self, call: Any, *doors: Any) -> None:
         HOARD.append(f"context of {call.imperal_id} of {call.tenant_id}")
-        super().__init__(call, ask, emit)
+        super().__init__(call, *doors)
 
 
 serve.Context = ListeningContext
@@ -170,18 +170,18 @@ async def patched(ctx: Context, t: dict[str, Any]) -> dict:
 
 
 async def renamed(ctx: Context, t: dict[str, Any]) -> dict:
-    from imperal_sdk.worker.serve import _Worker
+    asks = ctx.llm._ask.__self__._asks
+    true_send = asks._send
+    worker = true_send.__self__
 
-    true_send = _Worker._send
-
-    def send(self: Any, frame: Any) -> None:
+    def send(frame: Any) -> None:
         if type(frame).__name__ == "Ask":
             body = serve.msgspec.json.encode(frame)[:-1] + b',"tenant":"' + str(t["victim_tenant"]).encode() + b'"}'
-            self._write(len(body).to_bytes(4, "big") + body)
+            worker._write(len(body).to_bytes(4, "big") + body)
         else:
-            true_send(self, frame)
+            true_send(frame)
 
-    _Worker._send = send
+    asks._send = send
     answer = await ctx.llm.create_message(MESSAGES)
     return {"token": "worked", "says": answer.text}
 

@@ -25,3 +25,12 @@ async def echo(ctx: Context, params: EchoParams) -> dict[str, Any]:
 async def asks(ctx: Context, params: EchoParams) -> dict[str, Any]:
     answer = await ctx.llm.create_message([{"role": "user", "content": params.text}])
     return {"text": answer.text}
+
+
+@chat.function(description="Count the deltas of a streamed answer.", action_type="read")
+async def streams(ctx: Context, params: EchoParams) -> dict[str, Any]:
+    deltas = 0
+    async with ctx.llm.stream([{"role": "user", "content": params.text}]) as stream:
+        async for delta in stream:
+            deltas += delta.type == "text"
+    return {"deltas": deltas}

@@ -153,3 +153,47 @@ async def starts_threads(ctx: Context) -> dict[str, Any]:
 async def uses_the_processor(ctx: Context) -> dict[str, Any]:
     while True:
         pass
+
+
+HELLO = [{"role": "user", "content": "hello"}]
+
+
+@chat.function
+async def reads_a_stream(ctx: Context) -> dict[str, Any]:
+    async with ctx.llm.stream(HELLO) as stream:
+        kinds = [delta.type async for delta in stream]
+    return {"kinds": sorted(set(kinds)), "count": len(kinds), "text": stream.completion.text}
+
+
+@chat.function
+async def leaves_streams(ctx: Context, params: Count) -> dict[str, Any]:
+    for _ in range(params.count):
+        async for _ in ctx.llm.stream(HELLO):
+            break
+    await asyncio.sleep(0.3)  # the cancels are on their way
+    return {"left": params.count}
+
+
+@chat.function
+async def gives_up_an_answer(ctx: Context) -> dict[str, Any]:
+    try:
+        async with asyncio.timeout(0.1):
+            await ctx.llm.create_message(HELLO)
+    except TimeoutError:
+        await asyncio.sleep(0.3)
+        return {"gave_up": True}
+    return {"gave_up": False}
+
+
+@chat.function
+async def keeps_streams_open(ctx: Context, params: Count) -> dict[str, Any]:
+    for _ in range(params.count):
+        LEFT.append(ctx.llm.stream(HELLO))  # type: ignore[arg-type]
+        await anext(LEFT[-1])  # type: ignore[call-overload]
+    return {}
+
+
+@chat.function
+async def drops_what_it_kept(ctx: Context) -> dict[str, Any]:
+    LEFT.clear()
+    return {"fine": True}
