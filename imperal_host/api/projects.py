@@ -1,5 +1,5 @@
 """A project's Custom LLM: one OpenAI-compatible endpoint a project, as the published client of that product speaks it
-(https://pypi.org/project/sonzai/, ``client.custom_llm``)."""
+(the package ``sonzai``, ``client.custom_llm``)."""
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from starlette.requests import Request

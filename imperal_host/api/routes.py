@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from imperal_host.api import admin, calls, me, projects, proofs, trials
+from imperal_host.api import admin, calls, me, projects, proofs, trials, usage
 from imperal_host.api.auth import Doors
 from imperal_host.api.errors import on_bug, on_host_error, on_http_error
 from imperal_host.api.rooms import Rooms
@@ -42,6 +42,8 @@ def build(rooms: Rooms) -> Starlette:
         Route("/v1/me/llm", to.user(me.get_llm), methods=["GET"]),
         Route("/v1/me/llm", to.user(me.put_llm), methods=["PUT"]),
         Route("/v1/me/llm", to.user(me.delete_llm), methods=["DELETE"]),
+        Route("/v1/me/usage", to.user(usage.get_usage), methods=["GET"]),
+        Route("/v1/me/statement", to.user(usage.get_statement), methods=["GET"]),
         Route("/v1/me/ledger", to.user(me.get_ledger), methods=["GET"]),
         Route("/v1/me/ledger/{call_id}/receipt", to.user(proofs.get_receipt), methods=["GET"]),
         Route("/v1/ledger/key", to.anybody(proofs.get_key), methods=["GET"]),

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from imperal_host.clock import Clock
 from imperal_host.errors import IntegrityError, InvalidError, LedgerError, NotFoundError, SetupError, StorageError
@@ -147,6 +147,11 @@ class Ledger:
     async def of_user(self, tenant: TenantId, user: UserId, limit: int, before: int | None = None) -> list[Entry]:
         """The user's rows, newest first, below index ``before`` if given."""
         return await self._database.read(lambda t: store.of_user(t, tenant, user, limit, before))
+
+    async def of_user_between(self, tenant: TenantId, user: UserId, since: int, until: int) -> list[dict[str, Any]]:
+        """The contents of the user's rows from ``since`` until before ``until`` (milliseconds since the epoch), oldest
+        first."""
+        return await self._database.scan(lambda t: store.of_user_between(t, tenant, user, since, until))
 
     async def of_call(self, call: CallId) -> list[Entry]:
         """All rows of one call and of its model attempts, oldest first."""

@@ -98,6 +98,14 @@ def of_user(transaction: Transaction, tenant: TenantId, user: UserId, limit: int
     return [_entry(row) for row in rows]
 
 
+def of_user_between(
+    transaction: Transaction, tenant: TenantId, user: UserId, since: int, until: int
+) -> list[dict[str, Any]]:
+    where = ' where tenant = ? and user = ? and at_milliseconds >= ? and at_milliseconds < ? order by "index"'
+    rows = transaction.rows(f"select body from entry{where}", (tenant, user, since, until))
+    return [orjson.loads(row[0]) for row in rows]
+
+
 def of_call(transaction: Transaction, call: CallId) -> list[Entry]:
     own = "(select tenant from entry where call_id = ?1)"
     where = f' where tenant = {own} and (call_id = ?1 or parent = ?1) order by "index"'

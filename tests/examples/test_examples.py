@@ -18,8 +18,9 @@ EXAMPLES = sorted(path.parent.name for path in (ROOT / "examples").glob("*/main.
 
 
 @pytest.fixture(scope="module")
-async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Host]:
-    settings = settings_in(tmp_path_factory.mktemp("examples"), extensions_dir=ROOT / "examples")
+async def host(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path, weights: Path) -> AsyncIterator[Host]:
+    place = tmp_path_factory.mktemp("examples")
+    settings = settings_in(place, cache_dir=cache_dir, extensions_dir=ROOT / "examples")
     async with host_on(settings) as host:
         yield host
 

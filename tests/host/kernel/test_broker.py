@@ -7,10 +7,12 @@ import pytest
 import structlog
 
 from imperal_host import log
-from imperal_host.errors import HostError, InvalidError
+from imperal_host.errors import ForbiddenError, HostError, InvalidError
 from imperal_host.identity import CallId, Principal, Scope, TenantId, UserId
-from imperal_host.kernel.broker import CallBroker
-from imperal_sdk.llm import Completion, LlmRequest
+from imperal_host.kernel.broker import CallBroker, Deliver
+from imperal_host.kernel.grants import granted
+from imperal_sdk.llm import Completion, LlmRequest, TextBlock, Usage
+from imperal_sdk.manifest import Manifest
 
 SCOPE = Scope(CallId("c"), Principal(TenantId("acme"), UserId("ada")), "notes", "1.0.0", "f")
 
@@ -77,3 +79,61 @@ async def test_a_wrong_payload_is_the_extensions_and_names_the_field() -> None:
     with pytest.raises(InvalidError) as raised:
         await broker().ask("llm.complete", {"messages": []})
     assert [problem.field for problem in raised.value.problems] == ["messages"]
+
+
+# -- streams
+
+
+class StreamingModels(BrokenModels):
+    async def stream(self, scope: Scope, request: LlmRequest, deliver: Deliver) -> Completion:
+        await deliver([{"type": "text", "text": request.messages[0].text}])
+        return COMPLETION
+
+
+COMPLETION = Completion(
+    content=(TextBlock(text="hi"),),
+    model="m",
+    provider="p",
+    stop_reason="end_turn",
+    usage=Usage(input_tokens=1, output_tokens=2),
+    is_byollm=False,
+)
+HI = {"messages": [{"role": "user", "content": "hi"}]}
+
+
+async def test_a_stream_is_delivered_answered_and_counted() -> None:
+    delivered: list[dict[str, object]] = []
+
+    async def deliver(items: list[dict[str, object]]) -> None:
+        delivered.extend(items)
+
+    asked = CallBroker(SCOPE, granted(Manifest(app_id="notes", version="1.0.0")), StreamingModels(), lambda *_: None)
+    assert await asked.stream("llm.stream", HI, deliver) == COMPLETION.model_dump(mode="json")
+    assert (delivered, asked.answers) == ([{"type": "text", "text": "hi"}], [COMPLETION])
+
+
+@pytest.mark.parametrize("capability", ["llm.stream", "llm.complete", "log.write", ""])
+async def test_what_is_not_granted_or_not_streamed_is_not_streamed(capability: str) -> None:
+    async def deliver(items: list[dict[str, object]]) -> None:
+        raise AssertionError
+
+    asked = broker()  # granted llm.complete by name, and no more
+    with pytest.raises(ForbiddenError):
+        await asked.stream(capability, HI, deliver)
+    assert set(asked.refusals) == {"request.forbidden"}
+
+
+@pytest.mark.parametrize(
+    ("declared", "models"),
+    [
+        ((), True),
+        (("llm.complete",), True),
+        (("log.write",), False),
+        (("llm.stream",), False),
+        (("vault.open",), False),
+    ],
+)
+def test_one_word_of_a_manifest_grants_every_way_to_ask_a_model(declared: tuple[str, ...], models: bool) -> None:
+    given = granted(Manifest(app_id="notes", version="1.0.0", capabilities=declared))
+    every = {"llm.complete", "llm.stream", "llm.embed", "llm.estimate"}
+    assert given == {"log.write", "progress.report"} | (every if models else set())
