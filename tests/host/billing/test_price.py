@@ -1,6 +1,10 @@
 """What usage costs: integers, monotone, additive."""
 
+from decimal import ROUND_CEILING
+
 import pytest
+from genai_prices import Usage as Counted
+from genai_prices import calc_price
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -85,3 +89,33 @@ def test_the_built_in_prices_are_positive_integers() -> None:
     for price in BUILT_IN.values():
         assert type(price.input_nano_usd) is type(price.output_nano_usd) is int
         assert min(price.input_nano_usd, price.output_nano_usd) > 0
+
+
+@given(
+    named=st.sampled_from(
+        [
+            *[("openai", name) for name in ("gpt-4o-mini", "gpt-4o", "o3-mini", "gpt-5", "gpt-4")],
+            *[("anthropic", name) for name in ("claude-3-5-haiku-latest", "claude-sonnet-4-5", "claude-opus-4-1")],
+            *[("google", name) for name in ("gemini-2.5-pro", "gemini-2.5-flash")],
+            *[("groq", "llama-3.1-8b-instant"), ("deepseek", "deepseek-chat")],
+        ]
+    ),
+    sent=st.integers(0, 2_000_000),
+    made=st.integers(0, 200_000),
+    cached=st.integers(0, 2_000_000),
+)
+def test_what_is_kept_of_the_table_says_what_the_table_says(
+    named: tuple[str, str], sent: int, made: int, cached: int
+) -> None:
+    """Prices in tiers and prices with hours among them."""
+    vendor, model = named
+    cached = min(cached, sent)
+    counted = Counted(input_tokens=sent, output_tokens=made, cache_read_tokens=cached)
+    try:
+        listed = calc_price(counted, model, provider_id=vendor).total_price
+    except LookupError:
+        return
+    usage = Usage(input_tokens=sent, output_tokens=made, cached_input_tokens=cached)
+    assert PriceTable({}, Price(1, 1)).cost(vendor, model, usage) == int(
+        (listed * 10**9).to_integral_value(ROUND_CEILING)
+    )
