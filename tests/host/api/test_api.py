@@ -59,6 +59,8 @@ ROUTES = [
     ("GET", "/v1/me/ledger"),
     ("GET", "/v1/me/ledger/x/receipt"),
 ]
+ROUTES += [("POST", "/v1/me/llm/test"), ("GET", "/v1/me/usage"), ("GET", "/v1/me/statement")]
+ROUTES += [(method, "/api/v1/projects/shop/custom-llm") for method in ("GET", "PUT", "DELETE")]
 PUBLIC_ROUTES = [
     ("GET", "/healthz"),
     ("GET", "/v1/ledger/key"),
@@ -84,6 +86,14 @@ ADMIN_ROUTES = [
             "/v1/admin/extensions/probe/purposes/p",
         )
     ),
+]
+ADMIN_ROUTES += [
+    (method, f"/v1/admin/{layer}/llm")
+    for layer in ("purposes/draft", "extensions/rewriter")
+    for method in ("GET", "PUT", "DELETE")
+]
+ADMIN_ROUTES += [
+    ("POST", f"/v1/admin/{place}/test") for place in ("llm", "purposes/draft/llm", "extensions/rewriter/llm")
 ]
 
 

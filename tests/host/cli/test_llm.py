@@ -70,7 +70,8 @@ def test_the_key_is_stored_and_is_nowhere_to_be_read(command: Command) -> None:
 
 def test_what_is_stored_is_shown(command: Command) -> None:
     options = ("--base-url", "https://models.example/v1", "--display-name", "Mine [/b]", "--fallback", "platform")
-    command("llm", "set", "custom", "m[/x]", "--no-key", "--inactive", *options)
+    models = ("--purpose-model", "draft=m-small")
+    command("llm", "set", "custom", "m[/x]", "--no-key", "--inactive", *options, *models)
     found = command("llm", "show", "--json").json
     del found["updated_at"]
     assert found == {
@@ -82,6 +83,7 @@ def test_what_is_stored_is_shown(command: Command) -> None:
         "is_active": False,
         "fallback": "platform",
         "api_key_prefix": "",
+        "models": {"draft": "m-small"},
         "version": 1,
     }
     shown = command("llm", "show").text
