@@ -54,3 +54,10 @@ def settings(tmp_path: Path) -> Settings:
 async def host_on(settings: Settings) -> AsyncIterator[Host]:
     async with open_stores(settings) as stores, open_host(stores) as host:
         yield host
+
+
+@pytest.fixture(autouse=True)
+def _log_as_it_was() -> Iterator[None]:
+    """A test that sets the log up while its output is captured leaves a log behind that is closed."""
+    yield
+    log.configure("error")

@@ -157,7 +157,7 @@ def test_no_isolate_is_given_the_host_or_the_repository(site: Path) -> None:
     install(site, "stranger", entry_points=POINT, modules=CODE, requires=["imperal-host", "imperal-ext-rewriter"])
     packages, failures = discover(FIXTURES / "extensions")
     assert failures == {}
-    assert len(packages) == 6
+    assert len(packages) == 7
     host = Path(imperal_host.__file__).resolve().parent
     sdk = Path(imperal_sdk.__file__).resolve().parent
     for package in packages:

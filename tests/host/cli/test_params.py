@@ -50,7 +50,7 @@ def test_a_narrower_layer_wins_and_the_others_fill_in(command_with_model: Comman
         "temperature": 0.1, "top_p": 0.9, "max_tokens": 4096,
     }  # fmt: skip
     shown = command("params", "explain", "-x", "hello", "-p", "rewrite").text
-    assert shown.startswith("local SmolLM2-135M-Instruct (the platform's)\n")
+    assert shown.startswith("local SmolLM2-135M-Instruct (chosen by the embedded model)\n")
     assert "extension hello, purpose rewrite" in shown
 
 
@@ -72,6 +72,6 @@ def test_setting_adds_to_a_layer_and_deleting_removes_it(command: Command) -> No
 def test_what_the_users_own_model_gets_is_explained(command: Command) -> None:
     command("params", "set", "--temperature", "0.4")
     command("llm", "set", "openai", "gpt-4o-mini", "--key-stdin", "-u", "ada", stdin="sk-x")
-    assert command("params", "explain", "-u", "ada").text.startswith("openai gpt-4o-mini (their own)\n")
+    assert command("params", "explain", "-u", "ada").text.startswith("openai gpt-4o-mini (chosen by user/ada)\n")
     found = command("params", "explain", "-u", "ada", "--json").json
     assert (found["is_byollm"], found["parameters"]) == (True, {"temperature": 0.4})
