@@ -7,6 +7,10 @@ Promises: a user's own model that fails never becomes a platform call unless the
 binding counts as none, one that does not open is an error; an attempt is on record before a byte leaves;
 an own-key attempt costs 0; a key goes into one header, in ``egress``, and comes back nowhere.
 
-Absent on purpose: retries against one target (the caller's choice), redirects, proxies from the
-environment, a cache of configuration (a change holds from the next call on, in every process).
+A name is resolved at every call (answers are kept for seconds), each address is judged, and the connection goes to
+one of those: kept connections are told apart by name and judged addresses, so nothing can be rebound in between. An
+attempt is made again only where it cannot have done anything, and each has its own two rows. A circuit is one user's.
+
+Absent on purpose: redirects, cookies, proxies from the environment, a cache of configuration (a change holds from
+the next call on, in every process).
 """

@@ -63,14 +63,13 @@ class AddressGuard:
         """The operator's entry that admits this address, or nothing. ``endpoint`` is what ``endpoint_of`` says; one
         that is named may be at any private address, and is not thereby reached in clear text at a public one."""
         plain = _unwrapped(address)
-        if _in_any(plain, _METADATA):
-            return ""
         for entry in self.private_networks:
             if isinstance(entry, str):
-                if entry == endpoint and not is_public(address):
-                    return entry
-            elif plain.version == entry.version and plain in entry:
-                return str(entry)
+                named = entry == endpoint and not is_public(address)
+            else:
+                named = plain.version == entry.version and plain in entry
+            if named:
+                return "" if _in_any(plain, _METADATA) else str(entry)
         return ""
 
 

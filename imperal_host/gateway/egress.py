@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import httpx
 
 from imperal_host.errors import EgressBlockedError, MalformedError, UnansweredError, UnavailableError
-from imperal_host.gateway.addresses import Address, AddressGuard, endpoint_of, is_metadata_name
+from imperal_host.gateway.addresses import Address, AddressGuard, endpoint_of, is_metadata_name, is_public
 from imperal_host.gateway.names import Names, Resolver
 from imperal_host.gateway.providers.base import Reply
 from imperal_host.gateway.redaction import Redaction
@@ -158,11 +158,11 @@ class Egress:
         for address in addresses:
             if supervised and address.is_loopback:
                 continue
-            if supervised or not self._guard.permits(address, endpoint):
+            entry = self._guard.allowed_by(address, endpoint)
+            if supervised or not (entry or is_public(address)):
                 raise EgressBlockedError(
                     f"{host} is not at a public address; the operator may allow it with IMPERAL_PRIVATE_NETWORKS"
                 )
-            entry = self._guard.allowed_by(address, endpoint)
             if url.scheme != "https" and not entry:
                 raise EgressBlockedError(f"{host} is public: it is reached by https:// only")
             allowed_by = allowed_by or entry
