@@ -4,7 +4,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import httpx
@@ -163,9 +163,14 @@ def served(world: World) -> Iterator[str]:
 
 def _use_the_published_client(url: str, token: str, endpoint: str) -> None:
     from sonzai import Sonzai
+
+    with closing(Sonzai(api_key=token, base_url=url)) as client:
+        _exercise(client, endpoint)
+
+
+def _exercise(client: Any, endpoint: str) -> None:
     from sonzai._exceptions import APIError
 
-    client = Sonzai(api_key=token, base_url=url)
     assert not client.custom_llm.get("shop").configured
     made = client.custom_llm.set("shop", endpoint=endpoint, api_key=OWN_KEY, model=OWN_MODEL, display_name="Ours")
     assert (made.endpoint, made.api_key_prefix, made.model) == (endpoint, OWN_KEY[:8], OWN_MODEL)
