@@ -8,7 +8,7 @@ from imperal_host.app import Stores, record_key_op
 from imperal_host.cli.run import fail, out, plain, principal, with_stores
 from imperal_host.gateway.binding import owner_of
 
-app = typer.Typer(no_args_is_help=True, help="Users.")
+app = typer.Typer(no_args_is_help=True, help="Users: erase one.")
 
 
 @app.command()

@@ -62,7 +62,6 @@ def memory(pid: int) -> Iterator[bytes]:
                     break
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="another process's memory is root's to read")
 async def test_a_planted_key_is_nowhere_but_sealed(world: World, capfd: pytest.CaptureFixture[str]) -> None:
     kek = bytes.fromhex((world.place / "keys" / "kek").read_text())
     wanted = spellings(OWN_KEY.encode()) | spellings(kek)
@@ -87,6 +86,8 @@ async def test_a_planted_key_is_nowhere_but_sealed(world: World, capfd: pytest.C
     assert {"host.sqlite3", "host.sqlite3-wal"} <= {path.name for path in written}
     assert [path for path in written if hits(path.read_bytes(), wanted)] == []
 
+    if os.geteuid() != 0:  # another process's memory is root's to read
+        return
     pids = sandbox_processes()
     assert len(pids) >= 2, "a zygote and an isolate"
     for pid in pids:
