@@ -49,6 +49,7 @@ from imperal_host.settings import Settings, variable
 from imperal_host.storage.database import Database
 from imperal_host.tokens import Tokens
 from imperal_host.vault.keyring import Ring, open_keyring
+from imperal_host.vault.personal import PersonalKeys
 from imperal_host.vault.rotation import Rotation, Step
 from imperal_host.vault.sources import EnvironmentSource, KekSource, KeyringSource
 from imperal_host.vault.store import Vault
@@ -67,6 +68,7 @@ class Stores:
     database: Database
     ring: Ring
     vault: Vault
+    personal: PersonalKeys
     vendors: dict[str, Vendor]
     guard: AddressGuard
     bindings: Bindings
@@ -91,7 +93,8 @@ async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
     database = Database.open(settings.database_file)
     try:
         ring = await open_keyring(database, settings.kek_file, settings.data_dir, _key_sources(settings), settings.kek)
-        vault = Vault(database, ring)
+        vault = Vault(database, ring, clock.now)
+        await vault.purge()
         ledger = Ledger(database, clock, await _signer(database, settings), _witness(settings))
         await ledger.begin()
         catalog = Catalog()
@@ -106,9 +109,10 @@ async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
             database=database,
             ring=ring,
             vault=vault,
+            personal=PersonalKeys(database, vault),
             vendors=vendors,
             guard=guard,
-            bindings=Bindings(database, vault.view, vendors, guard, clock),
+            bindings=Bindings(database, vault.view, vendors, guard, clock, settings.call_seconds_max),
             layers=Layers(database, clock),
             ledger=ledger,
         )
@@ -169,12 +173,14 @@ async def open_host(stores: Stores) -> AsyncIterator[Host]:
             await local.aclose()
 
 
-def make_rotation(stores: Stores) -> Rotation:
+async def record_key_op(stores: Stores, action: str, details: dict[str, str]) -> None:
     operator = Principal(PLATFORM_TENANT, UserId("operator"))
+    await stores.ledger.append(operation("key-op", action, CallId(new_id(stores.clock)), operator, {**details}))
 
+
+def make_rotation(stores: Stores) -> Rotation:
     async def record(step: Step, details: dict[str, str]) -> None:
-        row = operation("key-op", f"keys.{step}", CallId(new_id(stores.clock)), operator, {**details})
-        await stores.ledger.append(row)
+        await record_key_op(stores, f"keys.{step}", details)
 
     return Rotation(stores.database, stores.ring, record)
 

@@ -81,6 +81,19 @@ class Tokens:
             raise UnauthenticatedError("this token is not known here; make one with 'imperal-host token create'")
         return _info(row).principal
 
+    async def erase(self, tenant: TenantId, user: UserId) -> int:
+        """Revoke every token of a user's and forget their address; how many had been in use."""
+        now = int(self._clock.now())
+        who = (tenant, user)
+
+        def work(transaction: Transaction) -> int:
+            transaction.run("update token set email = '' where tenant = ? and user = ?", who)
+            return transaction.run(
+                "update token set revoked_at = ? where tenant = ? and user = ? and revoked_at is null", (now, *who)
+            )
+
+        return await self._database.write(work)
+
     async def all(self) -> list[TokenInfo]:
         rows = await self._database.read(lambda t: t.rows(_SELECT + " order by created_at, id"))
         return [_info(row) for row in rows]

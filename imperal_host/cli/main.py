@@ -19,7 +19,7 @@ from imperal_host.app import Host, open_host, open_stores
 from imperal_host.app import inspect as load_once
 from imperal_host.catalog.discovery import from_folder
 from imperal_host.cli import extension as extension_commands
-from imperal_host.cli import keys, ledger, llm, params, token
+from imperal_host.cli import keys, ledger, llm, params, token, user
 from imperal_host.cli import weights as weights_commands
 from imperal_host.cli.demo import demo
 from imperal_host.cli.options import AsJson, Extensions, Tenant, User
@@ -43,6 +43,7 @@ app.add_typer(params.app, name="params")
 app.add_typer(token.app, name="token")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(keys.app, name="keys")
+app.add_typer(user.app, name="user")
 app.add_typer(weights_commands.app, name="model")
 app.command()(demo)
 app.command()(prove)

@@ -37,7 +37,10 @@ class Bindings:
         vendors: Mapping[str, Vendor],
         guard: AddressGuard,
         clock: Clock,
+        overlap_seconds: float = 0.0,
     ) -> None:
+        """A replaced key opens ``overlap_seconds`` longer, for calls that hold its version."""
+        self._overlap_seconds = overlap_seconds
         self._database = database
         self._view = view
         self._vendors = vendors
@@ -78,7 +81,7 @@ class Bindings:
                 dict(draft.models),
             )
             _put(transaction, binding)
-            view.forget(transaction, owner.secret_name)
+            view.supersede(transaction, owner.secret_name, self._overlap_seconds)
             view.put(transaction, owner.secret_name, binding.version, secret, *binding.destination)
             return binding
 

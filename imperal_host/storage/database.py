@@ -127,6 +127,19 @@ class Database:
         """All of ``work`` or none of it; on disk when this returns."""
         return await ended(self._start_write(work))
 
+    async def truncate_log(self) -> bool:
+        """Bring the write-ahead log into the database and empty it, so that what was erased is in neither.
+
+        False while another process reads: run it again.
+        """
+
+        def run() -> bool:
+            with _using_errors():
+                busy, _, _ = next(iter(self._connection.execute("pragma wal_checkpoint(truncate)")))
+            return not busy
+
+        return await ended(_start(self._writing, run))
+
     def batches(self, work: Callable[[Transaction, list[A]], list[B | BaseException]], items_max: int) -> Batches[A, B]:
         """A door for many small writes: those that come while one commit is on its way share the next one.
 
@@ -178,6 +191,7 @@ def _connect(file: Path) -> apsw.Connection:
         connection.execute("pragma journal_mode = wal")
         connection.execute("pragma synchronous = full")
         connection.execute("pragma foreign_keys = on")
+        connection.execute("pragma secure_delete = on")  # what is erased is overwritten, not only unlinked
         # What one statement may have to undo is kept in memory: in a file it costs a fifth of a commit of many rows.
         connection.execute("pragma temp_store = memory")
         connection.execute(f"pragma wal_autocheckpoint = {_WAL_PAGES}")

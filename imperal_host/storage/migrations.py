@@ -161,4 +161,26 @@ create index tenant_key_kek on tenant_key (kek_id);
 # A model for each purpose, as JSON.
 _5_MODELS_BY_PURPOSE = "alter table binding add column models text not null default '{}'"
 
-MIGRATIONS = (_1_BEGINNING, _2_SMALLER_INDEXES, _3_TREES, _4_KEY_RING, _5_MODELS_BY_PURPOSE)
+# A replaced secret opens for a while, for calls in flight. A user's key is sealed with the tenant's: without its row
+# nothing of that user's opens.
+_6_OVERLAP_AND_USER_KEYS = """
+alter table secret add column until integer;
+create index secret_until on secret (until) where until is not null;
+
+create table user_key (
+    tenant text not null references tenant_key (tenant),
+    user text not null,
+    key_id blob not null,
+    sealed blob not null,
+    primary key (tenant, user)
+) strict;
+"""
+
+MIGRATIONS = (
+    _1_BEGINNING,
+    _2_SMALLER_INDEXES,
+    _3_TREES,
+    _4_KEY_RING,
+    _5_MODELS_BY_PURPOSE,
+    _6_OVERLAP_AND_USER_KEYS,
+)

@@ -1,6 +1,8 @@
 """Sealed secrets, and a tenant's view of them: no path leads out of it."""
 
 import os
+import time
+from collections.abc import Callable
 from typing import Protocol
 
 from imperal_host.errors import NotFoundError, SealedError
@@ -17,23 +19,34 @@ class SecretView(Protocol):
     async def open(self, name: str, version: int, *bound_to: str) -> Secret: ...
 
 
+_SUPERSEDED_MAX = 8
+
+
 class Vault:
-    def __init__(self, database: Database, keys: Keys) -> None:
+    """``now`` is in seconds since the epoch."""
+
+    def __init__(self, database: Database, keys: Keys, now: Callable[[], float] = time.time) -> None:
         self._database = database
         self._keys = keys
+        self._now = now
 
     def view(self, tenant: TenantId) -> "TenantView":
-        return TenantView(self._database, self._keys, tenant)
+        return TenantView(self._database, self._keys, tenant, self._now)
+
+    async def purge(self) -> None:
+        """Remove what was superseded and opens no more."""
+        await self._database.write(lambda t: _purge(t, self._now()))
 
 
 class TenantView:
     """A secret is bound to its tenant, name and version, and to what the caller says it is for: swapped rows do
     not open, nor does a key whose destination was changed behind the vault's back."""
 
-    def __init__(self, database: Database, keys: Keys, tenant: TenantId) -> None:
+    def __init__(self, database: Database, keys: Keys, tenant: TenantId, now: Callable[[], float]) -> None:
         self._database = database
         self._keys = keys
         self._tenant = tenant
+        self._now = now
 
     async def open(self, name: str, version: int, *bound_to: str) -> Secret:
         """Raises ``NotFoundError`` if there is none, ``SealedError`` if there is one that does not open."""
@@ -43,18 +56,17 @@ class TenantView:
     def open_in(self, transaction: Transaction, name: str, version: int, *bound_to: str) -> Secret:
         """As ``open``, inside the caller's transaction."""
         row = transaction.row(
-            "select sealed from secret where tenant = ? and name = ? and version = ?", (self._tenant, name, version)
+            "select sealed from secret where tenant = ? and name = ? and version = ? and (until is null or until > ?)",
+            (self._tenant, name, version, int(self._now())),
         )
         if row is None:
             raise NotFoundError(f"no secret {name!r}")
-        key = self._tenant_key(transaction)
-        if key is None:
-            raise SealedError(f"the key of tenant {self._tenant!r} is gone; its secrets do not open")
+        key = self.key_in(transaction)
         return Secret(unseal(key, row[0], "secret", self._tenant, name, str(version), *bound_to).decode())
 
     def put(self, transaction: Transaction, name: str, version: int, secret: Secret, *bound_to: str) -> None:
         """Seal inside the caller's transaction, so that what refers to the secret and the secret are one."""
-        key = self._tenant_key(transaction) or self._new_tenant_key(transaction)
+        key = self.key_or_new_in(transaction)
         sealed = seal(key, secret.reveal().encode(), "secret", self._tenant, name, str(version), *bound_to)
         transaction.run(
             "insert into secret (tenant, name, version, sealed) values (?, ?, ?, ?)",
@@ -64,6 +76,30 @@ class TenantView:
     def forget(self, transaction: Transaction, name: str) -> None:
         """Remove every version of a secret."""
         transaction.run("delete from secret where tenant = ? and name = ?", (self._tenant, name))
+
+    def supersede(self, transaction: Transaction, name: str, seconds: float) -> None:
+        """The versions there are open for ``seconds`` more, for calls in flight; of earlier ones, the newest few."""
+        now = self._now()
+        transaction.run(
+            "update secret set until = ? where tenant = ? and name = ? and until is null",
+            (int(now + seconds), self._tenant, name),
+        )
+        transaction.run(
+            "delete from secret where tenant = ?1 and name = ?2 and version not in"
+            " (select version from secret where tenant = ?1 and name = ?2 order by version desc limit ?3)",
+            (self._tenant, name, _SUPERSEDED_MAX),
+        )
+        _purge(transaction, now)
+
+    def key_in(self, transaction: Transaction) -> bytes:
+        """The tenant's key, for what else is sealed with it. Raises ``SealedError``."""
+        key = self._tenant_key(transaction)
+        if key is None:
+            raise SealedError(f"the key of tenant {self._tenant!r} is gone; its secrets do not open")
+        return key
+
+    def key_or_new_in(self, transaction: Transaction) -> bytes:
+        return self._tenant_key(transaction) or self._new_tenant_key(transaction)
 
     def _tenant_key(self, transaction: Transaction) -> bytes | None:
         row = transaction.row("select kek_id, wrapped from tenant_key where tenant = ?", (self._tenant,))
@@ -79,6 +115,10 @@ class TenantView:
             "insert into tenant_key (tenant, kek_id, wrapped) values (?, ?, ?)", (self._tenant, kek.key_id, wrapped)
         )
         return key
+
+
+def _purge(transaction: Transaction, now: float) -> None:
+    transaction.run("delete from secret where until <= ?", (int(now),))
 
 
 def tenant_key_name(tenant: str) -> tuple[str, str]:

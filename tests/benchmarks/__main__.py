@@ -9,7 +9,7 @@ from pathlib import Path
 import uvloop
 
 from imperal_host import log
-from tests.benchmarks import crowd, dispatch, echo, gateway, idle, ledger, report, start, streaming
+from tests.benchmarks import crowd, dispatch, echo, gateway, idle, ledger, report, start, streaming, vault
 from tests.benchmarks.measure import FULL, QUICK
 from tests.benchmarks.proxies import run as proxies
 from tests.benchmarks.report import Row
@@ -26,6 +26,7 @@ GROUPS: dict[str, Callable[[World], Awaitable[list[Row]]]] = {
     "streaming": streaming.run,
     "gateway": gateway.run,
     "proxies": proxies.run,
+    "vault": vault.run,
 }
 
 

@@ -204,3 +204,17 @@ async def test_what_another_process_sets_counts_from_the_next_look(
     await theirs.delete(ADA)
     assert await bindings.of((ADA, PLATFORM)) == [None, None]
     other.close()
+
+
+async def test_calls_in_flight_finish_on_the_key_that_they_began_with(
+    database: Database, vault: Vault, clock: FixedClock
+) -> None:
+    vendors = {vendor.name: vendor for vendor in BUILT_IN}
+    bindings = Bindings(database, vault.view, vendors, AddressGuard(), clock, 120)
+    first = await bindings.put(ADA, BindingDraft("openai", "gpt-4.1-mini", api_key=KEY))
+    second = await bindings.put(ADA, BindingDraft("openai", "gpt-4.1-mini", api_key=OTHER_KEY))
+    assert [await key_of(vault, version) for version in (first.version, second.version)] == [KEY, OTHER_KEY]
+    await bindings.delete(ADA)
+    for version in (first.version, second.version):
+        with pytest.raises(NotFoundError):
+            await key_of(vault, version)

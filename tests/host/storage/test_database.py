@@ -24,6 +24,7 @@ TABLES = {
         "tenant_head",
         "boot",
         "open_intent",
+        "user_key",
     ),
 }
 
@@ -69,10 +70,10 @@ async def test_a_second_open_keeps_what_is_stored(database_file: Path) -> None:
 def test_an_older_file_is_brought_up_to_date_and_keeps_its_rows(database_file: Path, version: int) -> None:
     database_file.parent.mkdir()
     for statements in (*MIGRATIONS[:version], "create table schema_version (version integer not null) strict"):
-        for statement in statements.split(";"):
-            sql(database_file, statement)
+        sql(database_file, statements)
     sql(database_file, "insert into schema_version values (?)", version)
-    sql(database_file, "insert into entry values ('acme', 0, 'a', null, 'outcome', 1, 'ada', 5, x'00', x'00')")
+    columns = "tenant, 'index', call_id, kind, at_milliseconds, user, cost_nano_usd, body, hash"
+    sql(database_file, f"insert into entry ({columns}) values ('acme', 0, 'a', 'intent', 1, 'ada', 5, x'00', x'00')")
     Database.open(database_file).close()
     assert sql(database_file, "select version from schema_version") == [(len(MIGRATIONS),)]
     assert sql(database_file, "select tenant, call_id, cost_nano_usd from entry") == [("acme", "a", 5)]
@@ -192,7 +193,9 @@ async def test_the_file_is_synced_at_every_commit(database: Database, setting: s
 
 async def test_foreign_keys_are_enforced(database: Database) -> None:
     with pytest.raises(IntegrityError):
-        await database.write(lambda t: t.run("insert into secret values ('nobody', 'llm', 1, x'00')"))
+        await database.write(
+            lambda t: t.run("insert into secret (tenant, name, version, sealed) values ('nobody', 'llm', 1, x'00')")
+        )
 
 
 async def test_two_databases_on_one_file_take_turns_and_see_each_other(database: Database, database_file: Path) -> None:

@@ -160,3 +160,39 @@ async def test_the_plaintext_is_nowhere_on_the_disk(
     assert KEY.encode() not in on_disk
     assert KEY[8:24].encode() not in on_disk
     assert bytes(range(32)) not in on_disk
+
+
+async def test_a_superseded_version_opens_for_calls_in_flight_and_then_no_more(
+    database: Database, database_file: Path
+) -> None:
+    now = [1_000.0]
+    vault = Vault(database, FileKek(bytes(range(32))), lambda: now[0])
+    view = vault.view(ACME)
+    await database.write(lambda t: view.put(t, "llm", 1, Secret("first")))
+    await database.write(lambda t: (view.supersede(t, "llm", 120), view.put(t, "llm", 2, Secret("second"))))
+    now[0] = 1_119.0
+    assert [(await view.open("llm", version)).reveal() for version in (1, 2)] == ["first", "second"]
+    now[0] = 1_120.0
+    with pytest.raises(NotFoundError):
+        await view.open("llm", 1)
+    assert (await view.open("llm", 2)).reveal() == "second"
+    await vault.purge()
+    assert sql(database_file, "select version from secret") == [(2,)]
+
+
+async def test_only_the_newest_few_superseded_versions_are_kept(database: Database, database_file: Path) -> None:
+    view = Vault(database, FileKek(bytes(range(32)))).view(ACME)
+    for version in range(1, 31):
+        await database.write(lambda t, v=version: (view.supersede(t, "llm", 120), view.put(t, "llm", v, Secret("k"))))  # type: ignore[misc]
+    assert sql(database_file, "select min(version), max(version) from secret") == [(22, 30)]
+
+
+async def test_an_old_version_put_in_the_place_of_the_new_one_does_not_open(
+    database: Database, vault: Vault, database_file: Path
+) -> None:
+    view = vault.view(ACME)
+    await database.write(lambda t: view.put(t, "llm", 1, Secret("first")))
+    await database.write(lambda t: (view.supersede(t, "llm", 120), view.put(t, "llm", 2, Secret("second"))))
+    sql(database_file, "update secret set sealed = (select sealed from secret where version = 1) where version = 2")
+    with pytest.raises(SealedError):
+        await view.open("llm", 2)
