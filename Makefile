@@ -2,6 +2,7 @@
 # make test      set everything up and run the tests
 # make bench     the figures of the sandbox, beside its peers (own environment, .venv-bench)
 # make proxies  the LLM proxies that model calls are compared with, each in an environment of its own (.venv-proxies)
+# make soak      isolates begun, called, killed and ended for SOAK seconds in each tier: nothing may be left
 # make check     format, lint, types, layers
 # make lock      pin the dependencies anew, with hashes and without naming a registry
 # make clean     remove the virtual environments
@@ -14,6 +15,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BENCH ?=
 JOBS ?= 2
+SOAK ?= 300
 BIN := $(VENV)/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 RUN_READY := $(VENV)/ready-$(VERSION)
@@ -22,7 +24,7 @@ BENCH_READY := $(VENV)/ready-bench-$(VERSION)
 SOURCES := pyproject.toml $(wildcard extensions/*/pyproject.toml)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test bench figures proxies check lock clean format
+.PHONY: demo test soak bench figures proxies check lock clean format
 
 demo: $(RUN_READY)
 	$(BIN)/imperal-host demo
@@ -30,6 +32,9 @@ demo: $(RUN_READY)
 test: $(DEV_READY)
 	$(BIN)/imperal-host model pull
 	$(BIN)/pytest -n $(JOBS) --dist loadfile
+
+soak: $(DEV_READY)
+	SOAK_SECONDS=$(SOAK) $(BIN)/pytest -m soak tests/soak
 
 # In an environment of their own: what the peers bring along is no part of the host's, nor of its tests'.
 bench:

@@ -14,6 +14,7 @@ from imperal_host.log import logger
 _TASKS_MAX = 64
 _ROOT = Path("/sys/fs/cgroup")
 _PREFIX = "imperal-host-"
+_instances = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +52,11 @@ class Cgroups:
     def here(cls, memory_bytes_max: int) -> "Cgroups":
         """Groups below this process's own, where they can be made; none otherwise."""
         wanted = _unified(memory_bytes_max) or _separate(memory_bytes_max)
+        name = f"{_PREFIX}{os.getpid()}-{next(_instances)}"  # two of one process would meet in their groups' names
         parents = {}
         for parent, files in wanted.items():
             _remove_stale(parent)
-            place = parent / f"{_PREFIX}{os.getpid()}"
+            place = parent / name
             with contextlib.suppress(OSError):
                 place.mkdir(exist_ok=True)
                 if (place / "cgroup.subtree_control").exists():
@@ -91,7 +93,7 @@ class Cgroups:
 def _remove_stale(parent: Path) -> None:
     """What a host left that was killed. The kernel removes no group in which a process lives."""
     for place in parent.glob(f"{_PREFIX}*"):
-        number = place.name.removeprefix(_PREFIX)
+        number = place.name.removeprefix(_PREFIX).partition("-")[0]
         if number.isdecimal() and not Path("/proc", number).exists():
             groups = sorted(path for path in place.iterdir() if path.is_dir()) if place.is_dir() else []
             Group((*groups, place)).remove()

@@ -80,7 +80,14 @@ class ZygoteLauncher:
             async with asyncio.timeout(seconds):
                 return await zygote.clone(next(self._numbers))
         except TimeoutError:
+            self._give_up(package, zygote)
             raise SandboxError(f"{package.name}: its zygote does not answer within {_late(seconds)}") from None
+
+    def _give_up(self, package: Package, zygote: Zygote) -> None:
+        """One that stands still (stopped, say) ends, and its isolates with it: the next launch has a new one."""
+        starting = self._nurseries.get(package)
+        if starting and starting.done() and _is_usable(starting) and starting.result().zygote is zygote:
+            self._retire(package)
 
     async def _ready(self, package: Package) -> _Nursery:
         seconds = self._launch_limits.launch_seconds_max

@@ -15,6 +15,7 @@ from imperal_host.errors import ExtensionStoppedError, SandboxError
 from imperal_host.runtime.pool import Pool
 from imperal_host.settings import Settings
 from tests.faults.stage import (
+    BOB,
     FAULTY,
     SilentBroker,
     Watched,
@@ -69,6 +70,18 @@ async def test_killed_while_a_call_runs(tier: str, which: Callable[[Pool], int])
             await running
         await until(lambda: not first.living())
         assert await call(pool) == {"fine": True}
+
+
+@pytest.mark.parametrize("tier", TIERS)
+async def test_one_that_stands_still_is_replaced_after_one_launch_too_late(tier: str) -> None:
+    async with a_pool(sandbox=tier, launch_seconds_max=3) as pool:
+        await call(pool)
+        stopped = Watched([outer(pool), *children(outer(pool))])
+        os.kill(inner(pool) if tier == "strict" else outer(pool), signal.SIGSTOP)
+        with pytest.raises(SandboxError, match="does not answer within 3 s"):
+            await call(pool, principal=BOB)
+        await until(lambda: not stopped.living())
+        assert await call(pool, principal=BOB) == {"fine": True}
 
 
 def pool_with(executable: str, tier: str) -> Pool:
