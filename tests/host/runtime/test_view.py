@@ -44,3 +44,21 @@ def test_removing_it_leaves_what_it_showed(monkeypatch: pytest.MonkeyPatch, tmp_
     view.remove()
     assert list(tmp_path.iterdir()) == []
     assert all(os.path.exists(outside) for outside, _ in HELLO.mounts)
+
+
+def test_what_a_killed_host_left_is_removed_and_nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    living, killed, young = View.of(HELLO), View.of(HELLO), View.of(HELLO)
+    for view in (killed, young):
+        os.close(view.lock)  # as the kernel does
+    other = tmp_path / "imperal-host-view-link"
+    other.symlink_to(os.path.dirname(HELLO.mounts[0][0]))
+    for path in (living.path, killed.path):
+        os.utime(path, (0, 0))
+    os.utime(other, (0, 0), follow_symlinks=False)
+    new = View.of(HELLO)
+    assert {str(path) for path in tmp_path.iterdir()} == {living.path, young.path, new.path, str(other)}
+    assert all(os.path.exists(outside) for outside, _ in HELLO.mounts)
+    young.lock = -1
+    for view in (living, young, new):
+        view.remove()
