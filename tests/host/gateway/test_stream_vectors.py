@@ -1,4 +1,3 @@
-# ruff: noqa: A002, E501
 """Streams as the vendors document them, and as servers in the field get them wrong, each with its stated outcome.
 
 Every event is first shown to the vendor's own types: a vector that these refuse is no vector, unless it says so. Then

@@ -1,4 +1,3 @@
-# ruff: noqa: E501
 """Tools, their results, pictures and schemas, as each vendor's own types take them."""
 
 import json
@@ -32,6 +31,7 @@ from imperal_sdk.llm import (
 PIXEL = ImageBlock(source=Base64Source(media_type="image/png", data="iVBORw0KGgo="))
 OPENAI: TypeAdapter[Any] = TypeAdapter(CompletionCreateParamsNonStreaming)
 ANTHROPIC: TypeAdapter[Any] = TypeAdapter(MessageCreateParamsNonStreaming)
+SCHEMA: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "string"}}}
 WORDS = st.text("abc ü😀", min_size=1, max_size=8)
 NAMES = st.sampled_from(["first", "second"])
 TOOLS = (Tool(name="first", description="The first."), Tool(name="second", input_schema={"type": "object"}))
@@ -64,8 +64,8 @@ REQUESTS = st.builds(
     system=st.sampled_from(["", "Be brief."]),
     tools=st.just(TOOLS),
     tool_choice=CHOICES,
-    response_schema=st.none() | st.just(ResponseSchema(json_schema={"type": "object", "properties": {"a": {"type": "string"}}})),
-)  # fmt: skip
+    response_schema=st.none() | st.just(ResponseSchema(json_schema=SCHEMA)),
+)
 
 
 def body(dialect: Provider, request: LlmRequest) -> dict[str, Any]:
