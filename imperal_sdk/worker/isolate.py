@@ -77,7 +77,8 @@ def _report(channel: socket.socket, why: str) -> None:
 
 def _keep_only(confinement: Confinement, channel: int, output: int) -> None:
     """Close every descriptor but the standard three, the channel and, until they are used, two more."""
-    wanted = {CHANNEL: channel, 1: output, 2: output}
+    # An input of its own: the flags of the zygote's (fcntl(2), F_SETFL) are those of all its clones.
+    wanted = {0: os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), CHANNEL: channel, 1: output, 2: output}
     if confinement.ruleset is not None:
         wanted[_RULESET] = confinement.ruleset
     if confinement.proc is not None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imperal_sdk.worker.confine.seccomp import ABSENT, ALLOWED, CHANGES_BY_PATH, KILLED, program
+from imperal_sdk.worker.confine.seccomp import ABSENT, ALLOWED, CHANGES_BY_PATH, KILLED, PRETENDED, program
 
 X86_64, I386, AARCH64 = 0xC000_003E, 0x4000_0003, 0xC000_00B7
 X32_BIT = 0x4000_0000
@@ -16,8 +16,13 @@ ALLOW, KILL = 0x7FFF_0000, 0x8000_0000
 REFUSED, NO_SUCH_CALL = 0x0005_0000 | errno.EPERM, 0x0005_0000 | errno.ENOSYS
 
 MMAP, IOCTL, SOCKETPAIR, GETSOCKOPT, CLONE, FCNTL, PRCTL, PRLIMIT64 = 9, 16, 53, 55, 56, 72, 157, 302
-CONDITIONAL = {MMAP, IOCTL, SOCKETPAIR, GETSOCKOPT, CLONE, FCNTL, PRCTL, PRLIMIT64}
-LISTED = {**ALLOWED, **KILLED, **ABSENT}
+MADVISE, SENDTO, RECVFROM, RECVMSG, FUTEX, SCHED_GETAFFINITY = 28, 44, 45, 47, 202, 204
+CLOCKS = {"clock_gettime": 228, "clock_getres": 229, "clock_nanosleep": 230}
+CONDITIONAL = {
+    MMAP, IOCTL, SOCKETPAIR, GETSOCKOPT, CLONE, FCNTL, PRCTL, PRLIMIT64, MADVISE, SENDTO, RECVFROM, RECVMSG, FUTEX,
+    SCHED_GETAFFINITY, *CLOCKS.values(),
+}  # fmt: skip
+LISTED = {**ALLOWED, **KILLED, **ABSENT, **PRETENDED}
 LAST_NUMBER = 470  # a little past the newest call this kernel generation knows
 
 PROGRAM = program()
@@ -75,6 +80,44 @@ def test_what_no_interpreter_asks_for_by_accident_ends_the_process(number: int) 
 @pytest.mark.parametrize("number", table(ABSENT))
 def test_what_libraries_only_probe_for_does_not_exist(number: int) -> None:
     assert verdict(number) == NO_SUCH_CALL
+
+
+@pytest.mark.parametrize("number", table(PRETENDED))
+def test_what_would_reach_the_hosts_disk_is_only_said_to_be_done(number: int) -> None:
+    assert verdict(number) == 0x0005_0000
+
+
+@pytest.mark.parametrize("operation", range(14))
+@pytest.mark.parametrize("clock", [0, 256])
+def test_a_sleep_on_a_word_that_others_may_share_does_not_begin(operation: int, clock: int) -> None:
+    wakes = (operation, clock) == (1, 0)
+    assert verdict(FUTEX, 0, operation | clock) == (ALLOW if wakes else 0x0005_0000 | errno.EAGAIN)
+    assert verdict(FUTEX, 0, operation | clock | 128) == ALLOW
+
+
+@pytest.mark.parametrize("number", table(CLOCKS))
+def test_only_clocks_of_the_machine_and_its_own(number: int) -> None:
+    assert {verdict(number, clock) for clock in range(12)} == {ALLOW}
+    of_process = [(~pid << 3 | kind) & 0xFFFF_FFFF for pid in (0, 1, 4_000_000) for kind in (0, 1, 2, 3, 6)]
+    assert {verdict(number, clock) for clock in of_process} == {REFUSED}
+
+
+def test_only_ones_own_processors() -> None:
+    assert verdict(SCHED_GETAFFINITY, 0) == ALLOW
+    assert verdict(SCHED_GETAFFINITY, 1) == REFUSED
+
+
+@pytest.mark.parametrize(("number", "index"), [(SENDTO, 3), (RECVFROM, 3), (RECVMSG, 2)])
+def test_no_bytes_out_of_band(number: int, index: int) -> None:
+    dontwait, oob = 0x40, 1
+    assert verdict(number, *[0] * index, dontwait) == ALLOW
+    assert verdict(number, *[0] * index, dontwait | oob) == REFUSED
+
+
+def test_advice_is_what_allocators_give() -> None:
+    assert {advice for advice in range(128) if verdict(MADVISE, 0, 0, advice) == ALLOW} == {
+        0, 1, 2, 3, 4, 8, 10, 11, 14, 15, 16, 17, 18, 19, 22, 23, 102, 103,
+    }  # fmt: skip
 
 
 def test_what_is_not_listed_is_refused() -> None:

@@ -30,7 +30,8 @@ ROWS: tuple[Row, ...] = (
         _REFUSED,
         "kill, tkill, tgkill, rt_sigqueueinfo, rt_tgsigqueueinfo, pidfd_open, pidfd_open itself, pidfd_send_signal, "
         "process_madvise, process_mrelease, getpgid of the host, getsid of the host, get_robust_list of the host, "
-        "getpriority of the host, prlimit64 of the host, move_pages of the host, migrate_pages",
+        "getpriority of the host, prlimit64 of the host, move_pages of the host, migrate_pages, "
+        "sched_getaffinity of the host",
     ),
     *_calls(
         "processes",
@@ -52,6 +53,25 @@ ROWS: tuple[Row, ...] = (
         "to share memory or messages with another process",
         _REFUSED,
         "shmget, shmat, shmctl, semget, semop, semtimedop, msgget, msgsnd, msgrcv, mq_open, vmsplice, splice, tee",
+    ),
+    *_calls(
+        "memory",
+        "to be heard through memory of files that all isolates read",
+        _REFUSED,
+        "mincore, madvise: share equal pages, madvise: push a page out, madvise: make a page cold",
+    ),
+    *_calls(
+        "memory",
+        "to be woken by another tenant's isolate",
+        {"EAGAIN": "seccomp"},
+        "futex: sleep where others can wake",
+    ),
+    *_calls("memory", "which libraries probe for and go on without", _UNKNOWN, "futex_waitv"),
+    *_calls(
+        "descriptors",
+        "to send more than bytes",
+        _REFUSED,
+        "sendmsg, send out of band, receive out of band, recvmsg out of band",
     ),
     *_calls(
         "memory",

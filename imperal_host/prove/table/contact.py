@@ -41,6 +41,7 @@ ROWS: tuple[Row, ...] = (
             "fork with os.fork": "Makes a second process.",
             "run a program with subprocess": "Runs a shell.",
             "become the dynamic loader with execve": "Becomes another program.",
+            "read the processor time of the host": "Reads the clock that the kernel has for every process.",
             "signal the host": "Sends the host's process a signal.",
             "signal every process": "Sends every process it may a signal.",
             "signal its parent": "Sends its parent a signal.",

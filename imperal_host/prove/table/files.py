@@ -54,6 +54,12 @@ ROWS: tuple[Row, ...] = (
         {"strict": _ABSENT},  # Landlock does not hide: without namespaces it may know, and not read
     ),
     Row(
+        "change the times of a device that the machine shares",
+        "files",
+        "Touches /dev/null, to which everybody may write.",
+        {"strict": {"EROFS": "root"}, "no-namespaces": _NO_SUCH_CALL},
+    ),
+    Row(
         "list the root directory",
         "files",
         "Looks for anything in / beside what it was given.",

@@ -72,9 +72,11 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str
     )
 
 
-def make_read_only(target: str) -> None:
-    """Read-only, no set-uid, no devices, for a mount and all below it (mount_setattr(2), Linux 5.12)."""
-    attributes = struct.pack("QQQQ", MS_RDONLY | MS_NOSUID | MS_NODEV, 0, 0, 0)
+def make_read_only(target: str, *, device: bool = False) -> None:
+    """Read-only, no set-uid, no devices, for a mount and all below it (mount_setattr(2), Linux 5.12).
+
+    A ``device`` can be read and written as before, but its times do not change."""
+    attributes = struct.pack("QQQQ", MS_RDONLY | MS_NOSUID | (MS_NOEXEC if device else MS_NODEV), 0, 0, 0)
     syscall(MOUNT_SETATTR, -1, target.encode(), _AT_RECURSIVE, attributes, len(attributes))
 
 

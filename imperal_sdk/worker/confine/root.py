@@ -52,6 +52,8 @@ def build(sources: Sources, masked: list[str], symlinks: list[tuple[str, str]]) 
     for node in DEVICES:
         os.close(os.open(stage + node, os.O_CREAT | os.O_CLOEXEC, 0o666))
         linux.mount(node, stage + node, flags=linux.MS_BIND)
+        # Else whoever may write to it may set its times, which the whole machine sees.
+        linux.make_read_only(stage + node, device=True)
     os.makedirs(stage + SCRATCH)
     os.chdir(stage)
     linux.syscall(linux.PIVOT_ROOT[os.uname().machine], b".", b".")

@@ -25,27 +25,29 @@ _PERMIT: _Instruction = (_RETURN, 0, 0, _ALLOW)
 _KILL: _Instruction = (_RETURN, 0, 0, _KILL_PROCESS)
 _EPERM: _Instruction = (_RETURN, 0, 0, _ERRNO | errno.EPERM)
 _ENOSYS: _Instruction = (_RETURN, 0, 0, _ERRNO | errno.ENOSYS)
+_EAGAIN: _Instruction = (_RETURN, 0, 0, _ERRNO | errno.EAGAIN)
+_PRETEND: _Instruction = (_RETURN, 0, 0, _ERRNO)
 
 ALLOWED = {
     "read": 0, "write": 1, "open": 2, "close": 3, "stat": 4, "fstat": 5, "lstat": 6, "poll": 7, "lseek": 8,
     "mprotect": 10, "munmap": 11, "brk": 12, "rt_sigaction": 13, "rt_sigprocmask": 14, "rt_sigreturn": 15,
     "pread64": 17, "pwrite64": 18, "readv": 19, "writev": 20, "access": 21, "select": 23, "sched_yield": 24,
-    "mremap": 25, "mincore": 27, "madvise": 28, "dup": 32, "nanosleep": 35, "getitimer": 36, "setitimer": 38,
-    "getpid": 39, "sendto": 44, "recvfrom": 45, "sendmsg": 46, "recvmsg": 47, "shutdown": 48,
+    "mremap": 25, "dup": 32, "nanosleep": 35, "getitimer": 36, "setitimer": 38,
+    "getpid": 39, "shutdown": 48,
     "getsockname": 51, "getpeername": 52, "exit": 60, "uname": 63,
-    "fsync": 74, "fdatasync": 75, "truncate": 76, "ftruncate": 77, "getdents": 78, "getcwd": 79, "chdir": 80,
+    "truncate": 76, "ftruncate": 77, "getdents": 78, "getcwd": 79, "chdir": 80,
     "rename": 82, "mkdir": 83, "rmdir": 84, "unlink": 87, "readlink": 89, "umask": 95, "gettimeofday": 96,
     "getrlimit": 97, "getrusage": 98, "sysinfo": 99, "times": 100, "getuid": 102, "getgid": 104,
     "geteuid": 107, "getegid": 108, "getppid": 110, "getpgrp": 111, "getgroups": 115, "getresuid": 118,
     "getresgid": 120, "rt_sigpending": 127, "rt_sigtimedwait": 128, "sigaltstack": 131, "statfs": 137,
-    "fstatfs": 138, "gettid": 186, "time": 201, "futex": 202, "sched_getaffinity": 204, "getdents64": 217,
-    "set_tid_address": 218, "restart_syscall": 219, "clock_gettime": 228, "clock_getres": 229,
-    "clock_nanosleep": 230, "exit_group": 231, "epoll_wait": 232, "epoll_ctl": 233, "openat": 257,
+    "fstatfs": 138, "gettid": 186, "time": 201, "getdents64": 217,
+    "set_tid_address": 218, "restart_syscall": 219, "exit_group": 231, "epoll_wait": 232, "epoll_ctl": 233,
+    "openat": 257,
     "mkdirat": 258, "newfstatat": 262, "unlinkat": 263, "renameat": 264, "readlinkat": 267, "faccessat": 269,
     "pselect6": 270, "ppoll": 271, "set_robust_list": 273, "utimensat": 280, "epoll_pwait": 281,
     "fallocate": 285, "eventfd2": 290, "epoll_create1": 291, "pipe2": 293, "getcpu": 309, "renameat2": 316,
     "getrandom": 318, "membarrier": 324, "copy_file_range": 326, "statx": 332, "rseq": 334,
-    "faccessat2": 439, "epoll_pwait2": 441, "futex_waitv": 449,
+    "faccessat2": 439, "epoll_pwait2": 441,
 }  # fmt: skip
 KILLED = {
     "ptrace": 101, "syslog": 103, "personality": 135, "modify_ldt": 154, "pivot_root": 155, "chroot": 161,
@@ -63,8 +65,13 @@ CHANGES_BY_PATH = {
     "truncate", "rename", "renameat", "renameat2", "mkdir", "mkdirat", "rmdir", "unlink", "unlinkat", "utimensat",
 }  # fmt: skip
 # Probed by libraries that go on without them.
-ABSENT = {"close_range": 436, "openat2": 437, "clone3": 435}
+ABSENT = {"close_range": 436, "openat2": 437, "clone3": 435, "futex_waitv": 449}
+# The only place to write is a tmpfs, where these do nothing. On a library's file they would make the host's disk
+# write out what others wrote, the ledger's too, as often as an isolate likes.
+PRETENDED = {"fsync": 74, "fdatasync": 75}
 _MMAP, _IOCTL, _SOCKETPAIR, _GETSOCKOPT, _CLONE, _FCNTL, _PRCTL, _PRLIMIT64 = 9, 16, 53, 55, 56, 72, 157, 302
+_MADVISE, _SENDTO, _RECVFROM, _RECVMSG, _FUTEX, _SCHED_GETAFFINITY = 28, 44, 45, 47, 202, 204
+_CLOCK_GETTIME, _CLOCK_GETRES, _CLOCK_NANOSLEEP = 228, 229, 230
 
 _MAP_SHARED = 1
 _CLONE_THREAD = 0x0001_0000
@@ -77,6 +84,11 @@ _STREAMS = (0x0000_0001, 0x0008_0001, 0x0000_0801, 0x0008_0801)  # SOCK_STREAM, 
 _SOL_SOCKET = 1
 # SO_TYPE SO_ERROR SO_SNDBUF SO_RCVBUF SO_PROTOCOL SO_DOMAIN; not those that tell who, or give a handle of it.
 _SOCKET_OPTIONS = (3, 4, 7, 8, 38, 39)
+_MSG_OOB = 1
+_FUTEX_WAKE, _FUTEX_PRIVATE = 1, 128
+_CLOCKS_OF_THE_MACHINE = 12  # above CLOCK_TAI come those of any process, by its number
+# What allocators and guards of stacks ask for; not to share equal pages, nor what moves a file's pages in and out.
+_ADVICE = (4, 0, 1, 2, 3, 8, 10, 11, 14, 15, 16, 17, 18, 19, 22, 23, 102, 103)
 
 
 def _argument(index: int, *, high_half: bool = False) -> _Instruction:
@@ -88,6 +100,7 @@ def _one_of(index: int, values: tuple[int, ...]) -> list[_Instruction]:
     return [_argument(index), *tests, _EPERM, _PERMIT]
 
 
+_A_CLOCK_OF_THE_MACHINE = [_argument(0), (_AT_LEAST, 0, 1, _CLOCKS_OF_THE_MACHINE), _EPERM, _PERMIT]
 _CONDITIONAL: dict[int, list[_Instruction]] = {
     # A shared mapping could become a channel between processes.
     _MMAP: [_argument(3), (_ANY_BIT, 0, 1, _MAP_SHARED), _EPERM, _PERMIT],
@@ -106,6 +119,21 @@ _CONDITIONAL: dict[int, list[_Instruction]] = {
     _PRCTL: _one_of(0, _PRCTLS),
     # Streams only: a datagram socket could be told to send to any name.
     _SOCKETPAIR: [_argument(0), (_EQUAL, 1, 0, _AF_UNIX), _EPERM, *_one_of(1, _STREAMS)],
+    # Out-of-band bytes are of no use here, and the kernel's code for them was a way out of other sandboxes.
+    # sendmsg is not allowed: descriptors on their way are counted by user, who may be several isolates' own.
+    _SENDTO: [_argument(3), (_ANY_BIT, 0, 1, _MSG_OOB), _EPERM, _PERMIT],
+    _RECVFROM: [_argument(3), (_ANY_BIT, 0, 1, _MSG_OOB), _EPERM, _PERMIT],
+    _RECVMSG: [_argument(2), (_ANY_BIT, 0, 1, _MSG_OOB), _EPERM, _PERMIT],
+    # A word of a library's file is one and the same for all who map it: who sleeps there can be woken by another
+    # tenant's. Waking is harmless where nobody sleeps. A join of a C thread asks for such a sleep too, and may
+    # be told that the word has changed: it looks again until the thread is over.
+    _FUTEX: [_argument(1), (_ANY_BIT, 2, 0, _FUTEX_PRIVATE), (_EQUAL, 1, 0, _FUTEX_WAKE), _EAGAIN, _PERMIT],
+    # Without a pid namespace, these tell which processes there are, and how much time each has used.
+    _SCHED_GETAFFINITY: [_argument(0), (_EQUAL, 1, 0, 0), _EPERM, _PERMIT],
+    _CLOCK_GETTIME: _A_CLOCK_OF_THE_MACHINE,
+    _CLOCK_GETRES: _A_CLOCK_OF_THE_MACHINE,
+    _CLOCK_NANOSLEEP: _A_CLOCK_OF_THE_MACHINE,
+    _MADVISE: _one_of(2, _ADVICE),
     _GETSOCKOPT: [_argument(1), (_EQUAL, 1, 0, _SOL_SOCKET), _EPERM, *_one_of(2, _SOCKET_OPTIONS)],
     # Reading one's own limits only: pid 0 and no new value.
     _PRLIMIT64: [
@@ -121,7 +149,7 @@ _CONDITIONAL: dict[int, list[_Instruction]] = {
 def program(refused: Collection[str] = ()) -> list[_Instruction]:
     """The whole filter, in order: architecture, x32, then one comparison a system call. ``refused``: of the allowed."""
     blocks: dict[int, list[_Instruction]] = dict(_CONDITIONAL)
-    for table, verdict in ((ALLOWED, _PERMIT), (KILLED, _KILL), (ABSENT, _ENOSYS)):
+    for table, verdict in ((ALLOWED, _PERMIT), (KILLED, _KILL), (ABSENT, _ENOSYS), (PRETENDED, _PRETEND)):
         for name, number in table.items():
             assert number not in blocks, f"system call {number} stands in two tables"
             if name not in refused:

@@ -169,6 +169,12 @@ def times(t: Targets, ctx: Context) -> str:
     return "changed: the next one reads a message in them"
 
 
+@act("change the times of a device that the machine shares")
+def device_times(t: Targets, ctx: Context) -> str:
+    os.utime("/dev/null")
+    return "changed: another tenant reads a message in them"
+
+
 @act("change the mode of its own code")
 def mode(t: Targets, ctx: Context) -> str:
     os.chmod(_OWN, 0o777)

@@ -35,7 +35,11 @@ CALLS: dict[str, tuple[int | bytes | str | None, ...]] = {
     "prlimit64 of the host": (302, _HOST, 7, None, _NUL), "prlimit64 with a new limit": (302, 0, 7, _NUL, None),
     "setrlimit": (160, 7, _NUL), "get_robust_list of the host": (274, _HOST, _NUL, _NUL),
     "move_pages of the host": (279, _HOST, 0, None, None, None, 0), "migrate_pages": (256, _HOST, 0, None, None),
+    "sched_getaffinity of the host": (204, _HOST, 128, bytes(128)),
     # memory that others see
+    "futex: sleep where others can wake": (202, None, 0, 0, None), "futex_waitv": (449, None, 0, 0, None, 0),
+    "mincore": (27, 0, 4096, _NUL), "madvise: share equal pages": (28, 0, 4096, 12),
+    "madvise: push a page out": (28, 0, 4096, 21), "madvise: make a page cold": (28, 0, 4096, 20),
     "shmget": (29, 0x1234, 4096, 0o1777), "shmat": (30, 0, None, 0), "shmctl": (31, 0, 2, _NUL),
     "semget": (64, 0x1234, 1, 0o1777), "semop": (65, 0, _NUL, 1), "semtimedop": (220, 0, _NUL, 1, None),
     "msgget": (68, 0x1234, 0o1777), "msgsnd": (69, 0, _NUL, 1, 0), "msgrcv": (70, 0, _NUL, 1, 0, 0),
@@ -77,6 +81,9 @@ CALLS: dict[str, tuple[int | bytes | str | None, ...]] = {
             ("the machine's errors", 33, 1), ("signals of unaligned reads", 6, 1),
         )
     },
+    # the channel
+    "sendmsg": (46, 3, _NUL, 0), "send out of band": (44, 3, b"x", 1, 1, None, 0),
+    "receive out of band": (45, 3, bytes(1), 1, 1, None, None), "recvmsg out of band": (47, 3, _NUL, 1),
     # the kernel itself
     "add_key": (248, b"user\0", b"k\0", b"v", 1, -3), "request_key": (249, b"user\0", b"k\0", None, -3),
     "keyctl": (250, 0, -3, 1), "bpf": (321, 0, _NUL, 72), "perf_event_open": (298, _NUL, 0, -1, -1, 0),
