@@ -51,9 +51,9 @@ async def test_asks_over_the_room_wait_in_the_socket_and_are_answered_in_the_end
 async def test_a_full_room_ends_with_its_call_at_the_deadline() -> None:
     async with connected() as (channel, peer):
         broker = Gate()
-        calling = call(channel, broker, seconds=0.3)
+        calling = call(channel, broker, seconds=2.0)
         sending = await stalls(peer.send(*asks(200, size=100_000)))
-        with pytest.raises(DeadlineError, match=r"^f did not answer within 0.3 s and was stopped$"):
+        with pytest.raises(DeadlineError, match=r"^f did not answer within 2 s and was stopped$"):
             await calling
         assert (channel.alive, broker.given_up) == (False, ASKS_AT_ONCE_MAX)
         await asyncio.wait({sending})
